@@ -126,8 +126,9 @@ type CreateRequest struct {
 	Env map[string]string
 	// Seccomp is the profile's text when spec.security.seccomp is a path.
 	Seccomp json.RawMessage
-	// Init is how berth's init is reached. Required by Create.
-	Init Init
+	// Init is how berth's init, which is then PID 1 and runs Argv, is reached.
+	// Nil: Argv itself is PID 1, as package conformance asks for.
+	Init *Init
 	// Support are the mounts that berth adds for its own purposes.
 	Support []SupportMount
 	// Overlays has, for each mount of mode overlay, its index in Spec.Mounts and
