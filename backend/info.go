@@ -27,10 +27,14 @@ type Info struct {
 	// Remote says that host paths here and there are not the same.
 	Remote bool `json:"remote"`
 	// Rootless says that the engine runs without root.
-	Rootless bool   `json:"rootless"`
-	OS       string `json:"os"`
-	Arch     string `json:"arch"`
-	Kernel   string `json:"kernel"`
+	Rootless bool `json:"rootless"`
+	// CallerAsRoot says that the caller's files are those of uid 0 inside, as in
+	// a rootless engine without keep-id; otherwise inner and outer ids of the
+	// mode caller are equal.
+	CallerAsRoot bool   `json:"callerAsRoot"`
+	OS           string `json:"os"`
+	Arch         string `json:"arch"`
+	Kernel       string `json:"kernel"`
 	// CgroupVersion is 1 or 2; 0 is unknown.
 	CgroupVersion  int      `json:"cgroupVersion"`
 	CgroupDriver   string   `json:"cgroupDriver,omitempty"`

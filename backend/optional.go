@@ -98,6 +98,13 @@ type Pauser interface {
 	Resume(ctx context.Context, id ID) error
 }
 
+// Signaller is implemented by drivers that can signal PID 1 of a sandbox, which
+// passes the signal on.
+type Signaller interface {
+	// Signal sends the named signal, such as "SIGINT". Not running: Conflict.
+	Signal(ctx context.Context, id ID, signal string) error
+}
+
 // Copier is implemented by drivers that can move files in tar form.
 type Copier interface {
 	// CopyTo extracts archive below dir, which must exist. Entries keep their
