@@ -91,6 +91,9 @@ func ParseCPUs(s string) (CPUs, error) {
 
 // String returns the shortest text form; [ParseCPUs] reads it back.
 func (c CPUs) String() string {
+	if c < 0 { // no parser returns one, but Validate has to print it
+		return strconv.FormatFloat(float64(c)/1000, 'f', -1, 64)
+	}
 	s := fmt.Sprintf("%d.%03d", int64(c)/1000, int64(c)%1000)
 	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
 }
