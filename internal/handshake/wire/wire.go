@@ -336,27 +336,50 @@ func NewReader(r io.Reader, limit int) *Reader {
 	return &Reader{br: bufio.NewReaderSize(r, min(limit, 4096)), max: limit}
 }
 
-// Read returns the next message. The error is io.EOF when the stream ends
-// between lines, io.ErrUnexpectedEOF when it ends inside one, ErrTooLong,
-// ErrSyntax, or that of the stream.
+// Read returns the next message. The error is ErrSyntax or one of ReadLine.
 func (r *Reader) Read() (Message, error) {
+	line, err := r.ReadLine()
+	if err != nil {
+		return Message{}, err
+	}
+	return Decode(line)
+}
+
+// ReadLine returns the next line without its newline. The error is io.EOF when the
+// stream ends between lines, io.ErrUnexpectedEOF when it ends inside one,
+// ErrTooLong, or that of the stream.
+func (r *Reader) ReadLine() ([]byte, error) {
 	var line []byte
 	for {
 		part, err := r.br.ReadSlice('\n')
 		if len(line)+len(part) > r.max {
-			return Message{}, ErrTooLong
+			return nil, ErrTooLong
 		}
 		line = append(line, part...)
 		switch {
 		case err == nil:
-			return Decode(line[:len(line)-1])
+			return line[:len(line)-1], nil
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF) && len(line) > 0:
-			return Message{}, io.ErrUnexpectedEOF
+			return nil, io.ErrUnexpectedEOF
 		default:
-			return Message{}, err
+			return nil, err
 		}
 	}
+}
+
+// PeekVersion reads the version of a config message of any version, whatever else
+// is in it. ok is false when the line is no such message.
+func PeekVersion(line []byte) (version int, ok bool) {
+	var m struct {
+		Config *struct {
+			Version *int `json:"version"`
+		} `json:"config"`
+	}
+	if json.Unmarshal(line, &m) != nil || m.Config == nil || m.Config.Version == nil {
+		return 0, false
+	}
+	return *m.Config.Version, true
 }
 
 // ValidNonce reports whether s is NonceLen lowercase hexadecimal digits.
