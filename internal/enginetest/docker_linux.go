@@ -115,15 +115,15 @@ func makeDir(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return "", err
 	}
-	real, err := filepath.EvalSymlinks(dir)
+	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return "", err
 	}
 	// A unix socket's path ends at 107 bytes.
-	if limit := 107 - len("/containerd.sock.ttrpc"); len(real) > limit {
-		return "", fmt.Errorf("directory %s: longer than %d bytes, which leaves no room for socket names", real, limit)
+	if limit := 107 - len("/containerd.sock.ttrpc"); len(dir) > limit {
+		return "", fmt.Errorf("directory %s: longer than %d bytes, which leaves no room for socket names", dir, limit)
 	}
-	return real, nil
+	return dir, nil
 }
 
 func (d *Docker) start(ctx context.Context, name string) error {

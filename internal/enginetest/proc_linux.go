@@ -238,7 +238,7 @@ func cgroupProcs(name string) []process {
 		if err != nil {
 			continue
 		}
-		for _, f := range strings.Fields(string(b)) {
+		for f := range strings.FieldsSeq(string(b)) {
 			pid, err := strconv.Atoi(f)
 			if err != nil || pid == 0 {
 				continue

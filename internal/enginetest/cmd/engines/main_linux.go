@@ -174,7 +174,9 @@ func run(o options) (code int, err error) {
 	}
 	if o.keep {
 		fmt.Fprintf(os.Stderr, "engines: exit status %d; the engine stays until Ctrl-C:\n", code)
-		printEnv(os.Stderr, d.Endpoint())
+		if err := printEnv(os.Stderr, d.Endpoint()); err != nil {
+			return code, err
+		}
 		<-sigs
 	}
 	return code, nil
@@ -291,13 +293,12 @@ func up(o options) (int, error) {
 			return 0, printEnv(os.Stdout, c.Endpoint)
 		}
 		select {
-		case <-done:
+		case err := <-done:
 			b, _ := os.ReadFile(logName)
-			return 0, fmt.Errorf("the supervisor ended:\n%s", b)
+			return 0, fmt.Errorf("the supervisor ended: %v\n%s", err, b)
 		case <-ctx.Done():
 			_ = cmd.Process.Signal(unix.SIGTERM)
-			<-done
-			return 0, ctx.Err()
+			return 0, errors.Join(ctx.Err(), <-done)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
