@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -25,6 +26,9 @@ type Constraint struct {
 	Pattern string
 	// Keys is a Pattern for the keys of a map.
 	Keys string
+	// Not is a pattern that neither the text nor, with Keys, a key may match.
+	// Validate refuses the same in words of its own.
+	Not string
 	// Bounded says that Min and Max, both inclusive, bound a number.
 	Bounded  bool
 	Min, Max int64
@@ -60,6 +64,31 @@ const (
 	minMemory = 6 * MiB
 )
 
+// Patterns of what is reserved, made from the lists that Validate explains.
+var (
+	notPlaces  = `^(?:` + strings.Join(slices.Concat(berthPlaces, kernelPlaces), `|`) + `)(?:/|$)`
+	notModes   = `^(?:` + strings.Join(engineNetworks, `|`) + `)$`
+	notAliases = `^(?:` + anyCase(strings.Join(reservedAliases, `|`)) + `)$`
+	notLabels  = `^` + anyCase(reservedLabels)
+)
+
+// anyCase returns a pattern for text in any case; ECMA 262 has no flag inside a
+// pattern for it.
+func anyCase(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		switch {
+		case 'a' <= r && r <= 'z':
+			out.WriteString("[" + strings.ToUpper(string(r)) + string(r) + "]")
+		case r == '.':
+			out.WriteString(`\.`)
+		default:
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
+
 // constraints is keyed by the path of a field with "[]" for an element of a
 // list and ".*" for a value of a map.
 var constraints = map[string]Constraint{
@@ -74,7 +103,7 @@ var constraints = map[string]Constraint{
 	"user.groups[]":                  {Bounded: true, Min: 0, Max: maxID},
 	"user.name":                      {Pattern: `^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`, Want: "1 to 32 letters, digits, _, . and -, starting with a letter or _"},
 	"mounts[].type":                  {Required: true, Enum: texts(MountBind, MountVolume, MountTmpfs)},
-	"mounts[].target":                {Required: true, Pattern: patBelowRoot, Want: wantCleanPath},
+	"mounts[].target":                {Required: true, Pattern: patBelowRoot, Not: notPlaces, Want: wantCleanPath},
 	"mounts[].mode":                  {Enum: texts(ModeRW, ModeRO, ModeOverlay)},
 	"mounts[].size":                  {Bounded: true, Min: 0, Max: math.MaxInt64},
 	"mounts[].selinux":               {Enum: texts(SELinuxNone, SELinuxShared, SELinuxPrivate)},
@@ -84,10 +113,10 @@ var constraints = map[string]Constraint{
 	"binding.ports[].containerPort":  {Required: true, Bounded: true, Min: 1, Max: 65535},
 	"binding.ports[].hostPort":       {Bounded: true, Min: 0, Max: 65535},
 	"network.mode":                   {Enum: texts(NetIsolated, NetNone, NetInternal, NetShared, NetHost, NetNamed)},
-	"network.name":                   {Pattern: patObject, Want: wantObject},
-	"network.aliases[]":              {Pattern: patAlias, Want: wantAlias},
-	"network.additional[].name":      {Required: true, Pattern: patObject, Want: wantObject},
-	"network.additional[].aliases[]": {Pattern: patAlias, Want: wantAlias},
+	"network.name":                   {Pattern: patObject, Not: notModes, Want: wantObject},
+	"network.aliases[]":              {Pattern: patAlias, Not: notAliases, Want: wantAlias},
+	"network.additional[].name":      {Required: true, Pattern: patObject, Not: notModes, Want: wantObject},
+	"network.additional[].aliases[]": {Pattern: patAlias, Not: notAliases, Want: wantAlias},
 	"network.egress[].domain":        {Pattern: `^` + domainName + `$`, Want: "a lower-case domain such as example.com or *.example.com"},
 	"resources.cpus":                 {Bounded: true, Min: 0, Max: maxCPUs},
 	"resources.memory":               {Bounded: true, Min: 0, Max: math.MaxInt64},
@@ -110,7 +139,7 @@ var constraints = map[string]Constraint{
 	"life.health.startPeriod":        {Bounded: true, Min: 0, Max: math.MaxInt64},
 	"life.health.retries":            {Bounded: true, Min: 0, Max: math.MaxInt32},
 	"process.env":                    {Keys: `^[^=]+$`, Want: "a name that is not empty and has no ="},
-	"labels":                         {Keys: `^[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,251}[A-Za-z0-9])?$`, Want: "1 to 253 letters, digits, _, ., / and -, starting and ending with a letter or digit"},
+	"labels":                         {Not: notLabels, Keys: `^[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,251}[A-Za-z0-9])?$`, Want: "1 to 253 letters, digits, _, ., / and -, starting and ending with a letter or digit"},
 	"extensions":                     {Keys: `^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`, Want: "the name of a backend: 1 to 63 of a-z, 0-9 and -"},
 }
 

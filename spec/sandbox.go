@@ -32,17 +32,26 @@ type Sandbox struct {
 	// "-", starting and ending with a letter or digit. Empty: only the id.
 	Name string `json:"name,omitempty"`
 
-	Image     Image     `json:"image,omitzero"`
-	Process   Process   `json:"process,omitzero"`
-	User      User      `json:"user,omitzero"`
-	Mounts    []Mount   `json:"mounts,omitempty"`
-	Binding   Binding   `json:"binding,omitzero"`
-	Network   Network   `json:"network,omitzero"`
+	// Image says which root file system the sandbox has.
+	Image Image `json:"image,omitzero"`
+	// Process says what runs.
+	Process Process `json:"process,omitzero"`
+	// User says as whom the process runs.
+	User User `json:"user,omitzero"`
+	// Mounts are the file systems that the sandbox sees besides its root.
+	Mounts []Mount `json:"mounts,omitempty"`
+	// Binding says where the sandbox's ports are published on the host.
+	Binding Binding `json:"binding,omitzero"`
+	// Network says what the sandbox is connected to.
+	Network Network `json:"network,omitzero"`
+	// Resources bounds what the sandbox may use.
 	Resources Resources `json:"resources,omitzero"`
-	Security  Security  `json:"security,omitzero"`
+	// Security says how the process is confined.
+	Security Security `json:"security,omitzero"`
 	// Agent says who serves inside the sandbox. Default [AgentAuto].
 	Agent Agent `json:"agent,omitempty"`
-	Life  Life  `json:"life,omitzero"`
+	// Life says how the sandbox ends.
+	Life Life `json:"life,omitzero"`
 	// Labels are the user's own. Keys that start with "berth." are reserved.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Extensions holds raw settings for one backend each, keyed by the
@@ -80,9 +89,13 @@ const (
 // its command, so that args alone are handed to the image's entrypoint, as in
 // "docker run IMAGE ARGS". A set Command also clears the image's command.
 type Process struct {
-	Command []string          `json:"command,omitempty"`
-	Args    []string          `json:"args,omitempty"`
-	Env     map[string]string `json:"env,omitempty"`
+	// Command is the program and its first arguments. It replaces the image's
+	// entrypoint and clears the image's command.
+	Command []string `json:"command,omitempty"`
+	// Args are further arguments. They replace the image's command.
+	Args []string `json:"args,omitempty"`
+	// Env is added to the image's environment and wins over it.
+	Env map[string]string `json:"env,omitempty"`
 	// Workdir is an absolute path. Empty: the image's.
 	Workdir string `json:"workdir,omitempty"`
 	// Stdin keeps the standard input open for an attached client.
@@ -151,7 +164,8 @@ const (
 
 // Mount is one file system that the sandbox sees besides its root.
 type Mount struct {
-	// Type is required.
+	// Type is the kind of source. Default: bind when Source starts with a slash,
+	// volume when it is any other text.
 	Type MountType `json:"type"`
 	// Source depends on Type. A bind's source is absolute; package
 	// internal/sandbox resolves it once, symbolic links included, before use.
@@ -179,7 +193,8 @@ const DefaultBindAddress = "127.0.0.1"
 type Binding struct {
 	// Address is an IP literal. Default [DefaultBindAddress].
 	Address string `json:"address,omitempty"`
-	Ports   []Port `json:"ports,omitempty"`
+	// Ports are the published ports.
+	Ports []Port `json:"ports,omitempty"`
 }
 
 // Protocol is a transport protocol of a published port.
@@ -247,22 +262,31 @@ type Network struct {
 
 // Attachment is a further network that the sandbox joins.
 type Attachment struct {
-	Name    string   `json:"name"`
+	// Name is the network's name.
+	Name string `json:"name"`
+	// Aliases are further names of this sandbox on that network.
 	Aliases []string `json:"aliases,omitempty"`
 }
 
 // EgressRule allows one destination. Exactly one of its fields is set.
 type EgressRule struct {
-	CIDR   string `json:"cidr,omitempty"`
+	// CIDR is a network such as 10.0.0.0/8.
+	CIDR string `json:"cidr,omitempty"`
+	// Domain is a name such as example.com, or *.example.com for all below it.
 	Domain string `json:"domain,omitempty"`
 }
 
 // Resources bounds what the sandbox may use. Zero means no bound of berth's.
 type Resources struct {
-	CPUs   CPUs   `json:"cpus,omitempty"`
-	Memory Bytes  `json:"memory,omitempty"`
-	Pids   int64  `json:"pids,omitempty"`
-	Shm    Bytes  `json:"shm,omitempty"`
+	// CPUs bounds processor time, in processors: 0.5 is half of one.
+	CPUs CPUs `json:"cpus,omitempty"`
+	// Memory bounds memory, page cache included; at least 6Mi.
+	Memory Bytes `json:"memory,omitempty"`
+	// Pids bounds the number of processes and threads.
+	Pids int64 `json:"pids,omitempty"`
+	// Shm is the size of /dev/shm. Zero: the engine's own.
+	Shm Bytes `json:"shm,omitempty"`
+	// NoFile bounds the open files of each process.
 	NoFile NoFile `json:"nofile,omitzero"`
 	// Disk bounds what the sandbox writes to its root file system.
 	Disk Bytes `json:"disk,omitempty"`
@@ -270,7 +294,9 @@ type Resources struct {
 
 // NoFile is RLIMIT_NOFILE (getrlimit(2)). The zero value is not set.
 type NoFile struct {
+	// Soft is the limit that holds until a process raises it.
 	Soft uint64 `json:"soft"`
+	// Hard is the limit up to which a process may raise it.
 	Hard uint64 `json:"hard"`
 }
 
@@ -315,7 +341,9 @@ type Security struct {
 // are written without CAP_ after [Default]. Drop "ALL" drops every one that is
 // not in Add.
 type Capabilities struct {
-	Add  []string `json:"add,omitempty"`
+	// Add grants capabilities. Policy decides which it may name.
+	Add []string `json:"add,omitempty"`
+	// Drop takes capabilities away.
 	Drop []string `json:"drop,omitempty"`
 }
 
@@ -365,15 +393,22 @@ const (
 // Restart is a policy and, for on-failure, the most tries (0: no bound).
 type Restart struct {
 	// Policy defaults to [RestartNo].
-	Policy     RestartPolicy `json:"policy,omitempty"`
-	MaxRetries int           `json:"maxRetries,omitempty"`
+	Policy RestartPolicy `json:"policy,omitempty"`
+	// MaxRetries bounds the tries of on-failure. Zero: no bound.
+	MaxRetries int `json:"maxRetries,omitempty"`
 }
 
 // Health runs Command in the sandbox; exit 0 is healthy.
 type Health struct {
-	Command     []string `json:"command"`
-	Interval    Duration `json:"interval,omitempty"`
-	Timeout     Duration `json:"timeout,omitempty"`
+	// Command is the program that finds out, with its arguments.
+	Command []string `json:"command"`
+	// Interval is the time between two checks. Zero: the engine's own.
+	Interval Duration `json:"interval,omitempty"`
+	// Timeout is how long one check may take. Zero: the engine's own.
+	Timeout Duration `json:"timeout,omitempty"`
+	// StartPeriod is the time after the start in which failures do not count.
 	StartPeriod Duration `json:"startPeriod,omitempty"`
-	Retries     int      `json:"retries,omitempty"`
+	// Retries is how many failures in a row make the sandbox unhealthy. Zero:
+	// the engine's own.
+	Retries int `json:"retries,omitempty"`
 }
