@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conformance
+
+func cleanupTests() []Test { return nil }
