@@ -40,10 +40,10 @@ func checkSpec(c *context, f *findings) {
 			// Engines take such a name for a host path.
 			f.add(sourceField(i), "", "a %s has no host path: want type bind for %q", m.Type, m.Source)
 		case m.Type != spec.MountBind && m.Mode == spec.ModeOverlay:
-			f.add(sourceField(i)+".mode", "", "only a bind can be an overlay")
+			f.add(sourceField(i).Field("mode"), "", "only a bind can be an overlay")
 		}
 		if !slices.Contains(knownModes, m.Mode) {
-			f.add(sourceField(i)+".mode", "", "mount mode %q is not known: want one of %q", m.Mode, knownModes)
+			f.add(sourceField(i).Field("mode"), "", "mount mode %q is not known: want one of %q", m.Mode, knownModes)
 		}
 	}
 }
@@ -224,8 +224,8 @@ func checkNetworkName(c *context, f *findings) {
 	}
 }
 
-func additionalField(i int) spec.Path { return spec.Path(fmt.Sprintf("network.additional[%d]", i)) }
-func portField(i int) spec.Path       { return spec.Path(fmt.Sprintf("binding.ports[%d]", i)) }
+func additionalField(i int) spec.Path { return spec.Path("network.additional").Index(i) }
+func portField(i int) spec.Path       { return spec.Path("binding.ports").Index(i) }
 
 func checkPlanComplete(c *context, f *findings) {
 	if c.in.Plan == nil {
@@ -357,7 +357,7 @@ func checkTypes(c *context, r *Rules, f *findings) {
 func checkModes(c *context, r *Rules, f *findings) {
 	for i, m := range c.spec.Mounts {
 		if r.Mounts.Modes != nil && m.Type != spec.MountTmpfs && !slices.Contains(r.Mounts.Modes, m.Mode) {
-			f.add(sourceField(i)+".mode", "", "mounts with mode %s are not permitted%s", m.Mode, choice(f, r.Mounts.Modes))
+			f.add(sourceField(i).Field("mode"), "", "mounts with mode %s are not permitted%s", m.Mode, choice(f, r.Mounts.Modes))
 		}
 	}
 }
@@ -381,7 +381,7 @@ func checkLocal(c *context, r *Rules, f *findings) {
 func checkRelabel(c *context, r *Rules, f *findings) {
 	for i, m := range c.spec.Mounts {
 		if r.Mounts.NoRelabel && m.SELinux != "" && m.SELinux != spec.SELinuxNone {
-			f.add(sourceField(i)+".selinux", string(m.SELinux), "SELinux label %s changes the labels of every file below %s on the host, for good", m.SELinux, m.Source)
+			f.add(sourceField(i).Field("selinux"), string(m.SELinux), "SELinux label %s changes the labels of every file below %s on the host, for good", m.SELinux, m.Source)
 		}
 	}
 }
@@ -561,7 +561,7 @@ func limit(l Limits, name Resource) (uint64, string) {
 	return 0, ""
 }
 
-func resourceField(name Resource) spec.Path { return "resources." + spec.Path(name) }
+func resourceField(name Resource) spec.Path { return spec.Path("resources").Field(string(name)) }
 
 func checkRequired(c *context, r *Rules, f *findings) {
 	var missing []Resource
@@ -724,7 +724,7 @@ func checkExtensions(c *context, r *Rules, f *findings) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.spec.Extensions)) {
 		if !slices.Contains(r.Extensions, key) {
-			f.add("extensions."+spec.Path(key), key, "raw settings for %s pass every other rule by%s", key, choice(f, r.Extensions))
+			f.add(spec.Path("extensions").Key(key), key, "raw settings for %s pass every other rule by%s", key, choice(f, r.Extensions))
 		}
 	}
 }

@@ -3,7 +3,6 @@
 package policy
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/berthrun/berth/backend"
@@ -110,9 +109,9 @@ func HostPaths(s *spec.Sandbox) []HostPath {
 
 const seccompField spec.Path = "security.seccomp"
 
-func sourceField(i int) spec.Path { return spec.Path(fmt.Sprintf("mounts[%d]", i)) }
-func upperField(i int) spec.Path  { return spec.Path(fmt.Sprintf("mounts[%d].upper", i)) }
-func deviceField(i int) spec.Path { return spec.Path(fmt.Sprintf("security.devices[%d]", i)) }
+func sourceField(i int) spec.Path { return spec.Path("mounts").Index(i) }
+func upperField(i int) spec.Path  { return sourceField(i).Field("upper") }
+func deviceField(i int) spec.Path { return spec.Path("security.devices").Index(i) }
 
 // devicePath returns the host's part of a device that is a path.
 func devicePath(device string) (string, bool) {

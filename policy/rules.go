@@ -249,7 +249,7 @@ func (r Rules) validate(prefix string) spec.Problems {
 		return ""
 	})
 	for _, pattern := range slices.Sorted(maps.Keys(r.Fidelity)) {
-		at := "fidelity." + pattern
+		at := string(spec.Path("fidelity").Key(pattern))
 		if pattern == "" {
 			v.add("fidelity", spec.CodeInvalid, "want a pattern of field paths, such as \"network.*\"")
 		}
@@ -369,6 +369,16 @@ func checkSeccomp(s string) string {
 		return ""
 	}
 	return "want default, file, unconfined or the absolute path of a profile"
+}
+
+// CheckOverride returns an error that says why text is no override: whoever
+// takes overrides from a user calls it, so that a mistake is found where it was
+// made. Every decision checks them again.
+func CheckOverride(text string) error {
+	if complaint := checkOverride(text); complaint != "" {
+		return fmt.Errorf("%q %s", text, complaint)
+	}
+	return nil
 }
 
 func checkOverride(s string) string {
