@@ -170,9 +170,10 @@ func playWrap(args []string) int {
 			err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 		case "seccomp":
 			err = allowAll()
-		case "droprest":
-			// Leave some bits in each set, so that mixing them up shows.
+		case "caps":
 			err = dropCaps()
+		case "noroot":
+			err = unix.Prctl(unix.PR_SET_SECUREBITS, 1, 0, 0, 0)
 		case "uid":
 			n, _ := strconv.Atoi(rest)
 			if err = syscall.Setgroups([]int{7, 9}); err == nil {

@@ -201,14 +201,14 @@ func converse(ctx context.Context, o InitOptions) (h *hello) {
 // readConfig decodes and checks the first message. The version is looked at before
 // anything else, because another version's config may hold unknown fields.
 func readConfig(line []byte) (*wire.Config, error) {
+	version, peeked := wire.PeekVersion(line)
 	m, err := wire.Decode(line)
-	if v, ok := wire.PeekVersion(line); ok && v != wire.Version {
-		return nil, fmt.Errorf("this agent speaks version %d of the hand-shake, not %d", wire.Version, v)
-	}
-	if err != nil {
+	switch {
+	case peeked && version != wire.Version:
+		return nil, fmt.Errorf("this agent speaks version %d of the hand-shake, not %d", wire.Version, version)
+	case err != nil:
 		return nil, err
-	}
-	if m.Config == nil {
+	case m.Config == nil:
 		return nil, errors.New(m.Kind() + " instead of config")
 	}
 	return m.Config, m.Config.Check()

@@ -3,6 +3,7 @@
 package agent_test
 
 import (
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -329,4 +330,24 @@ func TestIdleMemoryAndThreads(t *testing.T) {
 	var got int
 	eventually(t, "at most 4 MiB of anonymous memory", func() bool { got = kib(); return got <= 4096 })
 	t.Logf("anonymous memory %d KiB, %s threads", got, b.status("Threads"))
+}
+
+func TestAgentIsSmallAndStatic(t *testing.T) {
+	st, err := os.Stat(agentPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Size() > 4<<20 {
+		t.Errorf("the agent has %d bytes, more than 4 MiB", st.Size())
+	}
+	f, err := elf.Open(agentPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Errorf("the agent needs a loader: it has a segment %v", p.Type)
+		}
+	}
 }

@@ -369,17 +369,18 @@ func (r *Reader) ReadLine() ([]byte, error) {
 }
 
 // PeekVersion reads the version of a config message of any version, whatever else
-// is in it. ok is false when the line is no such message.
+// is in it; it is 0 when the message has none. ok is false when the line is no such
+// message.
 func PeekVersion(line []byte) (version int, ok bool) {
 	var m struct {
 		Config *struct {
-			Version *int `json:"version"`
+			Version int `json:"version"`
 		} `json:"config"`
 	}
-	if json.Unmarshal(line, &m) != nil || m.Config == nil || m.Config.Version == nil {
+	if json.Unmarshal(line, &m) != nil || m.Config == nil {
 		return 0, false
 	}
-	return *m.Config.Version, true
+	return m.Config.Version, true
 }
 
 // ValidNonce reports whether s is NonceLen lowercase hexadecimal digits.
