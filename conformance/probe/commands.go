@@ -299,7 +299,8 @@ func table() []*command {
 
 		measures("dial NET ADDR [TIMEOUT [DATA]]", parseDial),
 		stands(reports("listen NET ADDR [BODY]", func(a *arguments) func(*runner) (Listen, error) {
-			network, address, body := a.network(), a.text("ADDR"), ""
+			network, address := a.endpoint()
+			body := ""
 			if a.more() {
 				body = a.text("BODY")
 			}
@@ -590,12 +591,9 @@ func parseSuid(a *arguments) func(*runner) (Suid, error) {
 	}
 }
 
-func (a *arguments) network() string {
-	return a.oneOf("NET", "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix")
-}
-
 func parseDial(a *arguments) func(*runner) (Dial, error) {
-	request := DialRequest{Network: a.network(), Address: a.text("ADDR"), Limit: readDefault, Timeout: dialTimeout}
+	request := DialRequest{Limit: readDefault, Timeout: dialTimeout}
+	request.Network, request.Address = a.endpoint()
 	if a.more() {
 		request.Timeout = a.duration("TIMEOUT")
 	}

@@ -5,6 +5,7 @@ package probe
 import (
 	"fmt"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -212,4 +213,22 @@ func (a *arguments) oneOf(what string, allowed ...string) string {
 	}
 	a.fail("%s %q is none of %s", what, word, strings.Join(allowed, ", "))
 	return ""
+}
+
+// endpoint takes a network and an address in it: a path for unix, else host:port with the port as a number.
+func (a *arguments) endpoint() (network, address string) {
+	network = a.oneOf("NET", "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix")
+	address = a.path("ADDR")
+	if a.err != nil || network == "unix" {
+		return network, address
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		a.fail("ADDR %q is no host:port", address)
+		return network, address
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		a.fail("ADDR %q has no port from 0 to 65535", address)
+	}
+	return network, address
 }

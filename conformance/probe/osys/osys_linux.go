@@ -35,14 +35,15 @@ func refused(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &dns) && dns.IsTimeout:
+		return fmt.Errorf("%w: %w", probe.Timeout, err)
+	case errors.As(err, &dns):
+		// An errno in it would be about a name server that nobody asked for.
+		return fmt.Errorf("%w: %w", probe.NoHost, err)
 	case errors.As(err, &number):
 		return fmt.Errorf("%w: %w", errnoName(number), err)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", probe.Timeout, err)
-	case errors.As(err, &dns) && dns.IsTimeout:
-		return fmt.Errorf("%w: %w", probe.Timeout, err)
-	case errors.As(err, &dns):
-		return fmt.Errorf("%w: %w", probe.NoHost, err)
 	case errors.As(err, &address):
 		// No address of the asked family; the kernel was never asked.
 		return fmt.Errorf("%w: %w", errnoName(unix.EAFNOSUPPORT), err)
