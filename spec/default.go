@@ -4,6 +4,7 @@ package spec
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,8 @@ func CapabilityNames() []string { return slices.Clone(capabilityNames) }
 // Default writes the contract's default into every field of s that is not set
 // and brings names that have several spellings into one: capabilities, the stop
 // signal and addresses. It leaves a value that it does not understand as it is,
-// for [Validate] to name. Applying it twice changes nothing more. A decoder's
+// for [Validate] to name. A list or map that is empty becomes one that is not
+// set, because nobody could tell them apart in a document. Applying it twice changes nothing more. A decoder's
 // caller runs it before Validate; an explicit zero is the same as "not set",
 // so that a stop grace of zero becomes [DefaultStopGrace].
 func Default(s *Sandbox) {
@@ -80,6 +82,34 @@ func Default(s *Sandbox) {
 	}
 	set(&s.Life.StopGrace, DefaultStopGrace)
 	set(&s.Life.Restart.Policy, RestartNo)
+	dropEmpty(reflect.ValueOf(s).Elem())
+}
+
+// dropEmpty makes every empty list and map below v nil. Raw JSON stays: there,
+// empty is not the same as absent.
+func dropEmpty(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			dropEmpty(v.Field(i))
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			dropEmpty(v.Elem())
+		}
+	case reflect.Map:
+		if v.Len() == 0 {
+			v.SetZero()
+		}
+	case reflect.Slice:
+		if v.Len() == 0 {
+			v.SetZero()
+			return
+		}
+		for i := range v.Len() {
+			dropEmpty(v.Index(i))
+		}
+	}
 }
 
 // set writes value into a field that is not set.

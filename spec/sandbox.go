@@ -401,7 +401,7 @@ type Restart struct {
 // Health runs Command in the sandbox; exit 0 is healthy.
 type Health struct {
 	// Command is the program that finds out, with its arguments.
-	Command []string `json:"command"`
+	Command []string `json:"command,omitempty"`
 	// Interval is the time between two checks. Zero: the engine's own.
 	Interval Duration `json:"interval,omitempty"`
 	// Timeout is how long one check may take. Zero: the engine's own.

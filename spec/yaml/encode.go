@@ -6,6 +6,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -27,9 +30,7 @@ func Encode(s *spec.Sandbox) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode spec: %w", err)
 	}
-	if err := restyle(root); err != nil {
-		return nil, fmt.Errorf("encode spec: %w", err)
-	}
+	restyle(root)
 	var out bytes.Buffer
 	w := yaml.NewEncoder(&out)
 	w.SetIndent(2)
@@ -42,16 +43,45 @@ func Encode(s *spec.Sandbox) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// restyle lets the library choose the quotes of each text, so that text which
-// some YAML reader takes for something else keeps them.
-func restyle(n *yaml.Node) error {
+// otherReaders matches text that is a truth value or a number in base 60 to
+// readers of YAML 1.1.
+var otherReaders = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)$`)
+
+// restyle chooses how each text is written: quotes where it could be taken for
+// something else, a block where it has lines that a person wants to read. The
+// library adds the quotes that the grammar needs.
+func restyle(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-		return n.Encode(n.Value)
-	}
-	for _, child := range n.Content {
-		if err := restyle(child); err != nil {
-			return err
+		switch {
+		case otherReaders.MatchString(n.Value):
+			n.Style = yaml.DoubleQuotedStyle
+		case !strings.Contains(n.Value, "\n"):
+			n.Style = 0
+		case readsAsBlock(n.Value):
+			n.Style = yaml.LiteralStyle
+		default:
+			n.Style = yaml.DoubleQuotedStyle
 		}
 	}
-	return nil
+	for i, child := range n.Content {
+		restyle(child)
+		if n.Kind == yaml.MappingNode && i%2 == 0 && child.Style == yaml.LiteralStyle {
+			child.Style = yaml.DoubleQuotedStyle // a key stands in one line
+		}
+	}
+}
+
+// readsAsBlock reports whether text of several lines survives being written as
+// a block: the library writes blocks that start with white space, or have other
+// line breaks in them, so that it cannot read them back.
+func readsAsBlock(s string) bool {
+	if strings.HasSuffix(s, "\n\n") {
+		return false
+	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(s, "\n"), "\n") {
+		if line != strings.TrimRight(line, " ") || strings.IndexFunc(line, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }) >= 0 {
+			return false
+		}
+	}
+	return strings.IndexByte(" \t\n", s[0]) < 0
 }
