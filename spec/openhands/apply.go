@@ -154,7 +154,8 @@ func applyNetworks(r *reader, v *value) {
 		seen[name] = true
 		n := &r.res.Spec.Network
 		n.Additional = append(n.Additional, spec.Attachment{Name: name})
-		r.source(spec.Path(fmt.Sprintf("network.additional[%d]", len(n.Additional)-1)), v)
+		r.source("network.additional", v)
+		r.source(spec.Path("network.additional").Index(len(n.Additional)-1), v)
 	}
 }
 
@@ -178,13 +179,15 @@ func applyVSCodePort(r *reader, v *value) {
 	}
 	b := &r.res.Spec.Binding
 	b.Ports = append(b.Ports, spec.Port{Name: "vscode", Protocol: spec.TCP, ContainerPort: int(v.int), HostPort: int(v.int)})
-	r.source(spec.Path(fmt.Sprintf("binding.ports[%d]", len(b.Ports)-1)), v)
+	r.source(spec.Path("binding.ports").Index(len(b.Ports)-1), v)
 }
 
 func (r *reader) device(name string, vs ...*value) {
 	s := &r.res.Spec.Security
 	s.Devices = append(s.Devices, name)
-	r.source(spec.Path(fmt.Sprintf("security.devices[%d]", len(s.Devices)-1)), vs...)
+	r.source(spec.Path("security.devices").Index(len(s.Devices)-1), vs...)
+	r.devices = append(r.devices, vs...)
+	r.source("security.devices", r.devices...)
 }
 
 func applyKVM(r *reader, v *value) {
@@ -352,6 +355,7 @@ func (r *reader) applyUser() {
 func (r *reader) applyMounts() {
 	s := r.res.Spec
 	var made []*value // what made each mount
+	targets := map[string]*value{}
 	legacy := false
 	if v := r.get("SANDBOX_VOLUMES"); v != nil {
 		mounts, err := ParseVolumes(v.str, r.in.Home, r.in.Dir)
@@ -369,6 +373,7 @@ func (r *reader) applyMounts() {
 		}
 	} else if m, v := r.workspaceMount(); v != nil {
 		s.Mounts, made, legacy = []spec.Mount{m}, []*value{v}, true
+		targets[m.Target] = cmp.Or(r.get("WORKSPACE_MOUNT_PATH_IN_SANDBOX"), v)
 	}
 	modes := make([]*value, len(made))
 	for _, n := range r.mountVariables() {
@@ -380,6 +385,7 @@ func (r *reader) applyMounts() {
 			r.problem(n.container, spec.CodeDuplicate, "container path %s is already the target of a mount from %s", m.Target, made[i].name)
 			continue
 		}
+		targets[m.Target] = n.container
 		maker := &value{name: n.host.name, source: n.container.source + ", " + n.host.source}
 		s.Mounts, made, modes = append(s.Mounts, m), append(made, maker), append(modes, n.mode)
 	}
@@ -400,17 +406,18 @@ func (r *reader) applyMounts() {
 		}
 	}
 	for i := range s.Mounts {
-		m, at := &s.Mounts[i], spec.Path(fmt.Sprintf("mounts[%d]", i))
+		m, at := &s.Mounts[i], spec.Path("mounts").Index(i)
 		r.source(at, made[i])
-		r.source(at+".mode", cmp.Or(modes[i], made[i]))
+		r.makers[at.Field("target")] = cmp.Or(targets[m.Target], made[i])
+		r.source(at.Field("mode"), cmp.Or(modes[i], made[i]))
 		if m.SELinux != "" {
-			r.source(at+".selinux", cmp.Or(modes[i], made[i]))
+			r.source(at.Field("selinux"), cmp.Or(modes[i], made[i]))
 		}
 		if m.Mode == spec.ModeOverlay && overlays != nil {
 			overlaid = true
 			// Beside it there is room for what an overlay needs besides.
 			m.Upper = filepath.Join(upper, strconv.Itoa(i), "upper")
-			r.source(at+".upper", overlays)
+			r.source(at.Field("upper"), overlays)
 		}
 	}
 	if overlays != nil && !overlaid {
@@ -675,9 +682,11 @@ func (r *reader) applyEnv() {
 	}
 	env := map[string]string{}
 	var sources []*value
-	for name, e := range winner {
+	for _, name := range slices.Sorted(maps.Keys(winner)) {
+		e := winner[name]
 		env[name] = e.text
 		sources = append(sources, e.v)
+		r.source(spec.Path("process.env").Key(name), e.v)
 	}
 	r.res.Spec.Process.Env = env
 	r.source("process.env", sources...)

@@ -427,7 +427,7 @@ func checkSources(t interface {
 	Errorf(string, ...any)
 }, got *openhands.Result) {
 	t.Helper()
-	set := spec.SetFields(got.Spec)
+	set := slices.Concat(spec.SetFields(got.Spec), spec.Overlay(&spec.Sandbox{}, got.Spec))
 	for _, path := range set {
 		if got.Sources[path] == "" {
 			t.Errorf("%s is set and has no source", path)
@@ -437,6 +437,11 @@ func checkSources(t interface {
 		if !slices.Contains(set, path) {
 			t.Errorf("%s has a source and is not set", path)
 		}
+	}
+	complete := spec.Clone(got.Spec)
+	complete.Image.Ref = "debian"
+	if err := spec.Validate(complete); err != nil {
+		t.Errorf("the spec is not valid: %v", err)
 	}
 }
 

@@ -31,9 +31,11 @@ type Input struct {
 // Result is what [Read] found.
 type Result struct {
 	// Spec has what the input sets and nothing else; it has not been through
-	// spec.Default. It is never nil.
+	// spec.Default. spec.Validate has nothing against it but a missing image.
+	// It is never nil.
 	Spec *spec.Sandbox
-	// Sources says for each path of spec.SetFields(Spec) what set it:
+	// Sources says for each path of spec.SetFields(Spec), and for each path
+	// that spec.Overlay reports for Spec over an empty one, what set it:
 	// "SANDBOX_VOLUMES" or "config.toml: sandbox.volumes". Several sources of
 	// one field are joined by ", ".
 	Sources map[spec.Path]string
@@ -175,6 +177,7 @@ func Read(in Input) (*Result, error) {
 	r := &reader{
 		in:     in,
 		values: map[string]*value{},
+		makers: map[spec.Path]*value{},
 		res: &Result{
 			Spec:    &spec.Sandbox{},
 			Sources: map[spec.Path]string{},
@@ -196,6 +199,9 @@ func Read(in Input) (*Result, error) {
 	r.applyMounts()
 	r.applyNetworkMode()
 	r.applyEnv()
+	if len(r.problems) == 0 {
+		r.validate()
+	}
 	r.sortMessages()
 	if len(r.problems) > 0 {
 		return nil, r.problems

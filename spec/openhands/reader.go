@@ -4,6 +4,7 @@ package openhands
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -23,6 +24,8 @@ type reader struct {
 	res      *Result
 	problems Problems
 	order    map[string]int // position of a name in the table
+	makers   map[spec.Path]*value
+	devices  []*value // what asked for security.devices
 }
 
 // value is a set key: one that is neither missing nor empty.
@@ -63,6 +66,7 @@ func (r *reader) source(path spec.Path, vs ...*value) {
 	}
 	slices.Sort(names)
 	r.res.Sources[path] = strings.Join(slices.Compact(names), ", ")
+	r.makers[path] = vs[0]
 }
 
 // set honours a text that is one field of the spec.
@@ -541,6 +545,31 @@ func (v *value) plain() string {
 		}
 	}
 	return v.str
+}
+
+// validate lets the spec's own rules judge what was read and reports under the
+// name of the key what they refuse, so that nobody has to guess which variable
+// "mounts[0].target" is.
+func (r *reader) validate() {
+	s := spec.Clone(r.res.Spec)
+	if s.Image.Ref == "" {
+		s.Image.Ref = "scratch" // may come from elsewhere
+	}
+	problems, _ := errors.AsType[spec.Problems](spec.Validate(s))
+	for _, p := range problems {
+		var maker *value
+		longest := -1
+		for path, v := range r.makers {
+			rest, below := strings.CutPrefix(string(p.Path), string(path))
+			if below && len(path) > longest && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+				maker, longest = v, len(path)
+			}
+		}
+		if maker == nil {
+			maker = &value{}
+		}
+		r.problem(maker, p.Code, "%s", p)
+	}
 }
 
 // sortMessages puts warnings and problems into the order of the table, keeping

@@ -152,6 +152,12 @@ func parseVolume(entry, home, dir string) (spec.Mount, *VolumeError) {
 		return fail(spec.CodeInvalid, "%s", err)
 	}
 	m.Target = clean
+	for _, p := range []string{m.Source, m.Target} {
+		// "/a /" becomes "/a ", which nobody could write here.
+		if strings.TrimSpace(p) != p {
+			return fail(spec.CodeInvalid, "there is white space at the end of %q", p)
+		}
+	}
 
 	for _, word := range parts[2:] {
 		mode, ok := modes[word]

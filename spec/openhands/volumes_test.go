@@ -128,6 +128,8 @@ func TestParseVolumesRefuses(t *testing.T) {
 		"other home":              {"~bob/x:/y", spec.CodeInvalid, "~bob/x:/y", "another user's home"},
 		"space around a part":     {"/a : /b", spec.CodeInvalid, "/a : /b", `white space around "/a "`},
 		"space around the mode":   {"/a:/b: ro", spec.CodeInvalid, "/a:/b: ro", `white space around " ro"`},
+		"space before a slash":    {"/a:/b /", spec.CodeInvalid, "/a:/b /", `white space at the end of "/b "`},
+		"space, slash, host":      {"/a /:/b", spec.CodeInvalid, "/a /:/b", `white space at the end of "/a "`},
 		"control character":       {"/a\n:/b", spec.CodeInvalid, "/a\n:/b", "control character"},
 		"NUL":                     {"/a:/b\x00", spec.CodeInvalid, "/a:/b\x00", "control character"},
 		"not UTF-8":               {"/a\xff:/b", spec.CodeInvalid, "/a\xff:/b", "not valid UTF-8"},
