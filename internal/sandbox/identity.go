@@ -64,7 +64,8 @@ func (a *accounts) users() []account {
 	var out []account
 	for line := range bytes.Lines(a.Passwd) {
 		f := strings.Split(strings.TrimRight(string(line), "\r\n"), ":")
-		if len(f) < 6 || f[0] == "" {
+		// Names and homes become environment variables; the file is hostile.
+		if len(f) < 6 || f[0] == "" || !plain(f[0]) || !plain(f[5]) {
 			continue
 		}
 		uid, err1 := strconv.ParseUint(f[2], 10, 32)
@@ -75,6 +76,16 @@ func (a *accounts) users() []account {
 		out = append(out, account{name: f[0], home: f[5], uid: uint32(uid), gid: uint32(gid)})
 	}
 	return out
+}
+
+// plain reports whether s has only printable ASCII without spaces.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *accounts) hasGroup(gid uint32) bool {
@@ -133,7 +144,7 @@ func (a *accounts) settle(id *backend.Identity, name string) (user string, needH
 	taken := map[string]bool{}
 	for _, u := range users {
 		taken[u.name] = true
-		if u.uid == id.UID && user == "" {
+		if u.uid == id.UID && user == "" && filepath.IsLocal(u.name) && filepath.Base(u.name) == u.name && u.name != "." {
 			user, id.Home = u.name, u.home
 		}
 	}
