@@ -614,10 +614,11 @@ func checkMax(c *context, r *Rules, f *findings) {
 func checkSeccompRule(c *context, r *Rules, f *findings) {
 	list := r.Security.Seccomp
 	have := c.spec.Security.Seccomp
-	if list == nil || slices.Contains(list, have) {
+	isFile := strings.HasPrefix(have, "/")
+	if list == nil || !isFile && slices.Contains(list, have) {
 		return
 	}
-	if !strings.HasPrefix(have, "/") {
+	if !isFile {
 		what := "is not permitted"
 		if have == spec.SeccompUnconfined {
 			what = "opens every system call to the sandbox"

@@ -94,15 +94,36 @@ func (p *Policy) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "\n%s\n  %s\n  denies: %s\n", e.ID, e.Sentence, e.Denies)
 		for _, s := range e.Settings {
-			fmt.Fprintf(&b, "  %s by %s: %s\n", s.Effect, s.Policy, s.Value)
+			b.WriteString(wrap(fmt.Sprintf("  %s by %s: %s", s.Effect, s.Policy, s.Value)))
 		}
 		if slices.ContainsFunc(e.Settings, func(s Setting) bool { return s.Overridable }) {
 			fmt.Fprintf(&b, "  unsafe override: %s\n", e.Override)
 		}
 	}
 	if len(silent) > 0 {
-		fmt.Fprintf(&b, "\nnot stated: %s\n", strings.Join(silent, ", "))
+		b.WriteString(wrap("\nnot stated: " + strings.Join(silent, ", ")))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// wrap breaks a list after commas so that its lines fit a terminal.
+func wrap(text string) string {
+	const width = 100
+	var b strings.Builder
+	column := 0
+	for i, item := range strings.Split(text, ", ") {
+		switch {
+		case i == 0:
+		case column+len(item) > width:
+			b.WriteString(",\n    ")
+			column = 4
+		default:
+			b.WriteString(", ")
+			column += 2
+		}
+		b.WriteString(item)
+		column += len(item)
+	}
+	return b.String() + "\n"
 }

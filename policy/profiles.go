@@ -53,9 +53,10 @@ var standardWarn = Rules{
 var hardenedDeny = Rules{
 	Mounts: MountRules{
 		// Where people keep their own files. A policy file narrows it.
-		Roots:   []string{"~", "/srv", "/data", "/workspace", "/workspaces", "/mnt", "/media", "/run/media"},
-		Volumes: []string{},
-		Local:   true,
+		Roots:     []string{"~", "/srv", "/data", "/workspace", "/workspaces", "/mnt", "/media", "/run/media"},
+		Volumes:   []string{},
+		Local:     true,
+		NoRelabel: true,
 	},
 	Binding: BindingRules{Addresses: []string{AddressLoopback}, MinHostPort: 1024},
 	Network: NetworkRules{
