@@ -72,6 +72,10 @@ func (c *control) serve(ctx context.Context, d *Docker, conn net.Conn) {
 		if _, err := fmt.Fprintln(conn, reply); err != nil {
 			return
 		}
+		if sc.Text() == "shutdown docker" {
+			// After the reply: what follows closes this connection.
+			c.once.Do(func() { close(c.shutdown) })
+		}
 	}
 }
 
@@ -81,7 +85,7 @@ func (c *control) handle(ctx context.Context, d *Docker, line string) (any, erro
 		return nil, fmt.Errorf("request %q: want VERB docker", line)
 	}
 	switch verb {
-	case "ping":
+	case "ping", "shutdown":
 		return nil, nil
 	case "start":
 		return nil, d.Resume(ctx)
@@ -97,9 +101,6 @@ func (c *control) handle(ctx context.Context, d *Docker, line string) (any, erro
 			return nil, err
 		}
 		return s, nil
-	case "shutdown":
-		c.once.Do(func() { close(c.shutdown) })
-		return nil, nil
 	}
 	return nil, fmt.Errorf("request %q: the verbs are ping, start, stop, kill, restart, snapshot, shutdown", line)
 }

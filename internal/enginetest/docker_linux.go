@@ -465,8 +465,10 @@ func (d *Docker) Stop() error {
 		}
 	}
 	d.state.Procs = append(first, rest...)
-	if err := d.state.write(d.dir); err != nil {
-		return fmt.Errorf("stop the engine: %w", err)
+	if d.state.BootID != "" { // else it was refused before it made anything
+		if err := d.state.write(d.dir); err != nil {
+			return fmt.Errorf("stop the engine: %w", err)
+		}
 	}
 	if err := cleanDir(context.Background(), d.dir); err != nil {
 		return fmt.Errorf("stop the engine: %w", err)

@@ -26,7 +26,7 @@ func Find(base, name string) (*Client, error) {
 // exist is no error.
 func Down(ctx context.Context, base, name string) error {
 	dir := filepath.Join(base, name)
-	asked := false
+	asked, last := false, error(nil)
 	for {
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 			return nil
@@ -42,18 +42,17 @@ func Down(ctx context.Context, base, name string) error {
 			return err
 		}
 		if !asked {
+			// It fails while the owner still starts, and while a killed one has
+			// not quite ended.
 			c, err := Find(base, name)
 			if err == nil {
 				err = c.shutdown(ctx)
 			}
-			if err != nil {
-				return fmt.Errorf("take down engine %s: %w", name, err)
-			}
-			asked = true
+			asked, last = err == nil, err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("take down engine %s: its owner did not end: %w", name, ctx.Err())
+			return errors.Join(fmt.Errorf("take down engine %s: its owner did not end: %w", name, ctx.Err()), last)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -181,7 +181,11 @@ func makeNetns(ctx context.Context, engine, outside string) error {
 			return err
 		}
 	}
-	return nil
+	// A router without a route says "unreachable" at once. A host that is no
+	// router would drop the packet, and whoever sent it would wait.
+	return InNetns(filepath.Join(netnsDir, outside), func() error {
+		return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600)
+	})
 }
 
 // removeNetns deletes a namespace that makeNetns made. One that is already

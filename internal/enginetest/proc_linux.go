@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,10 +213,17 @@ func cgroupRoots() []string {
 	return out
 }
 
+// ownName matches the names of namespaces and cgroups that the harness makes.
+var ownName = regexp.MustCompile(`^berth-[a-z0-9-]+$`)
+
 // cgroupDirs returns every directory of the cgroup name in all hierarchies,
-// children before parents.
+// children before parents. It returns none for a name that the harness never
+// gives: with an empty one, callers would kill and remove all there is.
 func cgroupDirs(name string) []string {
 	var out []string
+	if !ownName.MatchString(name) {
+		return nil
+	}
 	for _, root := range cgroupRoots() {
 		top := filepath.Join(root, name)
 		_ = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {

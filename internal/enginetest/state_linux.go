@@ -55,6 +55,11 @@ func readState(dir string) (*state, error) {
 	if err := json.Unmarshal(b, s); err != nil {
 		return nil, fmt.Errorf("read the engine's state: %w", err)
 	}
+	for _, name := range append(s.Netns, s.Cgroup) {
+		if !ownName.MatchString(name) {
+			return nil, fmt.Errorf("read the engine's state in %s: %q is no name of the harness: remove the directory by hand", dir, name)
+		}
+	}
 	return s, nil
 }
 
@@ -148,6 +153,10 @@ func cleanDir(ctx context.Context, dir string) error {
 	return removeData(dir)
 }
 
+// endGrace is how long a daemon may take to end. Its data is thrown away, so
+// that a longer wait would gain nothing.
+const endGrace = 5 * time.Second
+
 // endProcesses ends dockerd, which stops its containers, then containerd, then
 // whatever is left of shims, proxies and containers.
 func (s *state) endProcesses(ctx context.Context, dir string) error {
@@ -164,7 +173,7 @@ func (s *state) endProcesses(ctx context.Context, dir string) error {
 				}
 			}
 		}
-		if err := p.end(15*time.Second, tick); err != nil {
+		if err := p.end(endGrace, tick); err != nil {
 			return err
 		}
 	}

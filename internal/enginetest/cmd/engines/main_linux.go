@@ -286,19 +286,23 @@ func up(o options) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // ProcessState says how it ended
+		close(done)
+	}()
 	for {
 		if c, err := enginetest.Find(o.base, o.name); err == nil && c.Ready(ctx) == nil {
 			return 0, printEnv(os.Stdout, c.Endpoint)
 		}
 		select {
-		case err := <-done:
+		case <-done:
 			b, _ := os.ReadFile(logName)
-			return 0, fmt.Errorf("the supervisor ended: %v\n%s", err, b)
+			return 0, fmt.Errorf("the supervisor ended: %s\n%s", cmd.ProcessState, b)
 		case <-ctx.Done():
 			_ = cmd.Process.Signal(unix.SIGTERM)
-			return 0, errors.Join(ctx.Err(), <-done)
+			<-done
+			return 0, ctx.Err()
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
