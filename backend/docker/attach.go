@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berthrun/berth/backend"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/versions"
+)
+
+// Attach connects to the main process. A wait for its end is registered before,
+// so that a process that ends at once is not missed.
+func (d *driver) Attach(ctx context.Context, id backend.ID, req *backend.AttachRequest) (backend.Process, error) {
+	c, err := d.find(ctx, "attach", id)
+	if err != nil {
+		return nil, err
+	}
+	// The engine answers "next-exit" for a sandbox that is still to be started;
+	// for a running one it could have ended before the request arrives.
+	condition := container.WaitConditionNextExit
+	if c.State.Running {
+		condition = container.WaitConditionNotRunning
+	}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	ended, failed := d.cli.ContainerWait(background, c.ID, condition)
+	query := url.Values{"stream": {"1"}, "stdout": {"1"}, "stderr": {"1"}}
+	if req.Stdin != nil {
+		query.Set("stdin", "1")
+	}
+	if req.Logs {
+		query.Set("logs", "1")
+	}
+	conn, err := d.hijack(ctx, "/containers/"+c.ID+"/attach", query, nil)
+	if !stop() && err == nil {
+		conn.Close()
+		err = ctx.Err()
+	}
+	if err != nil {
+		cancel()
+		return nil, d.fail(ctx, "attach", id, err)
+	}
+	p := &process{conn: conn, cancel: cancel}
+	p.wait = func(ctx context.Context) (*backend.Exit, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.exit == nil {
+			var err error
+			if p.exit, err = d.exit(ctx, id, c.ID, ended, failed); err != nil {
+				p.exit = nil
+				return nil, err
+			}
+		}
+		return p.exit, nil
+	}
+	p.resize = func(ctx context.Context, cols, rows uint16) error {
+		return d.fail(ctx, "resize", id, d.cli.ContainerResize(ctx, c.ID, container.ResizeOptions{Width: uint(cols), Height: uint(rows)}))
+	}
+	p.run(req.Streams, c.Config.Tty)
+	return p, nil
+}
+
+// Exec runs a further process in two requests: docker makes it first and starts
+// it with the connection of its streams.
+func (d *driver) Exec(ctx context.Context, id backend.ID, req *backend.ExecRequest) (backend.Process, error) {
+	if len(req.Argv) == 0 {
+		return nil, newError(backend.Invalid, "exec", id, "", "no command")
+	}
+	native, err := d.native(ctx, "exec", id)
+	if err != nil {
+		return nil, err
+	}
+	opts := container.ExecOptions{
+		User: req.User, Tty: req.TTY, Cmd: req.Argv, WorkingDir: req.Workdir,
+		AttachStdin: req.Stdin != nil, AttachStdout: true, AttachStderr: true,
+	}
+	for _, k := range slices.Sorted(maps.Keys(req.Env)) {
+		opts.Env = append(opts.Env, k+"="+req.Env[k])
+	}
+	start := container.ExecStartOptions{Tty: req.TTY}
+	var later bool
+	if req.TTY && req.Cols > 0 && req.Rows > 0 {
+		if err := d.negotiate(ctx); err != nil {
+			return nil, d.fail(ctx, "exec", id, err)
+		}
+		if later = versions.LessThan(d.cli.ClientVersion(), apiExecSize); !later {
+			opts.ConsoleSize = &[2]uint{uint(req.Rows), uint(req.Cols)}
+			start.ConsoleSize = opts.ConsoleSize
+		}
+	}
+	made, err := d.cli.ContainerExecCreate(ctx, native, opts)
+	if err != nil {
+		return nil, d.execError(ctx, id, err)
+	}
+	conn, err := d.hijack(ctx, "/exec/"+made.ID+"/start", nil, start)
+	if err != nil {
+		var status *statusError
+		if asStatus(err, &status) && strings.Contains(status.message, notStarted) {
+			// Newer engines refuse before they hand the connection over.
+			d.cfg.Log.Debug("exec not started", "sandbox", id, "reason", status.message)
+			return ended(startExit(status.message)), nil
+		}
+		return nil, d.execError(ctx, id, err)
+	}
+	p := &process{conn: conn}
+	var held *holder
+	streams := req.Streams
+	held = &holder{w: streams.Stdout}
+	streams.Stdout = held
+	p.run(streams, req.TTY)
+	p.wait = func(ctx context.Context) (*backend.Exit, error) {
+		select {
+		case <-p.copied:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.exit == nil {
+			var err error
+			if p.exit, err = d.execExit(ctx, id, made.ID, held); err != nil {
+				return nil, err
+			}
+		}
+		return p.exit, nil
+	}
+	p.resize = func(ctx context.Context, cols, rows uint16) error {
+		return d.fail(ctx, "resize", id, d.cli.ContainerExecResize(ctx, made.ID, container.ResizeOptions{Width: uint(cols), Height: uint(rows)}))
+	}
+	if later {
+		// The process may not be there yet; its next size change puts it right.
+		if err := p.resize(ctx, req.Cols, req.Rows); err != nil {
+			d.cfg.Log.Debug("first terminal size", "sandbox", id, "error", err)
+		}
+	}
+	return p, nil
+}
+
+// execError tells a sandbox that is gone from one that does not run.
+func (d *driver) execError(ctx context.Context, id backend.ID, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch kindOf(err) {
+	case backend.NotFound, backend.Conflict, backend.Internal:
+		c, ferr := d.find(ctx, "exec", id)
+		switch {
+		case ferr != nil:
+			return ferr
+		case c.State.Paused:
+			return &backend.Error{Kind: backend.Conflict, Op: "docker.exec", ID: id, Message: "the sandbox is paused: resume it", Err: err}
+		case !c.State.Running:
+			return &backend.Error{Kind: backend.Conflict, Op: "docker.exec", ID: id, Message: "the sandbox is not running: start it", Err: err}
+		}
+	}
+	return d.fail(ctx, "exec", id, err)
+}
+
+// execExit asks how an exec ended whose output has ended. The engine may notice
+// the end of the process a moment after that of its output.
+func (d *driver) execExit(ctx context.Context, id backend.ID, exec string, held *holder) (*backend.Exit, error) {
+	pause := time.Millisecond
+	for {
+		in, err := d.cli.ContainerExecInspect(ctx, exec)
+		if err != nil {
+			held.release()
+			return nil, d.execError(ctx, id, err)
+		}
+		if !in.Running {
+			code := in.ExitCode
+			if text := held.text(); text != "" && in.Pid == 0 {
+				d.cfg.Log.Debug("exec not started", "sandbox", id, "reason", text)
+				code = startExit(text)
+			} else {
+				held.release()
+			}
+			return &backend.Exit{Code: code}, nil
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(pause*2, 100*time.Millisecond)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// ended is a process that ended before it began.
+func ended(code int) backend.Process { return endedProcess(code) }
+
+type endedProcess int
+
+func (p endedProcess) Wait(context.Context) (*backend.Exit, error) {
+	return &backend.Exit{Code: int(p)}, nil
+}
+func (endedProcess) Resize(context.Context, uint16, uint16) error { return nil }
+func (endedProcess) Close() error                                 { return nil }
+
+// holder passes output on, except that it keeps back what may be the engine's
+// word that the command could not be started, until more follows, a moment has
+// passed or the end has told.
+type holder struct {
+	mu    sync.Mutex
+	w     io.Writer
+	begun bool
+	held  []byte
+	timer *time.Timer
+	err   error
+}
+
+// holdLimit bounds the text kept back, holdTime how long.
+const (
+	holdLimit = 16 << 10
+	holdTime  = 2 * time.Second
+)
+
+func (h *holder) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.begun {
+		h.begun = true
+		if len(p) < holdLimit && bytes.HasPrefix(p, []byte(notStarted)) {
+			h.held = bytes.Clone(p)
+			h.timer = time.AfterFunc(holdTime, h.release)
+			return len(p), nil
+		}
+	}
+	h.flush()
+	h.write(p)
+	return len(p), h.err
+}
+
+func (h *holder) write(p []byte) {
+	if h.w != nil && h.err == nil && len(p) > 0 {
+		_, h.err = h.w.Write(p)
+	}
+}
+
+func (h *holder) flush() {
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	h.write(h.held)
+	h.held = nil
+}
+
+// release writes what is held.
+func (h *holder) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.flush()
+}
+
+// text returns what is held, and drops it.
+func (h *holder) text() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	text := strings.TrimSpace(string(h.held))
+	return text
+}
+
+func asStatus(err error, target **statusError) bool {
+	s, ok := err.(*statusError) //nolint:errorlint // made here, never wrapped
+	if ok {
+		*target = s
+	}
+	return ok
+}

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berthrun/berth/backend"
+	"github.com/berthrun/berth/spec"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+)
+
+var (
+	_ backend.Pauser    = (*driver)(nil)
+	_ backend.Signaller = (*driver)(nil)
+)
+
+// Start starts the container. The isolated network may have gone since the
+// sandbox was made or last ran; then it is made again.
+func (d *driver) Start(ctx context.Context, id backend.ID) error {
+	native, err := d.native(ctx, "start", id)
+	if err != nil {
+		return err
+	}
+	for try := range 3 {
+		_, err = finish(ctx, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, d.cli.ContainerStart(ctx, native, container.StartOptions{})
+		})
+		if ctx.Err() != nil {
+			if err == nil {
+				d.cleanup(ctx, func(ctx context.Context) { _ = d.cli.ContainerKill(ctx, native, "KILL") })
+			}
+			return ctx.Err()
+		}
+		if err == nil {
+			return nil
+		}
+		if try == 2 || !strings.Contains(err.Error(), "network") || !cerrdefs.IsNotFound(err) && !strings.Contains(err.Error(), "ambiguous") && !strings.Contains(err.Error(), "matches found") {
+			break
+		}
+		c, ferr := d.find(ctx, "start", id)
+		if ferr != nil {
+			return ferr
+		}
+		if c.HostConfig.NetworkMode != isolatedNetwork {
+			break
+		}
+		if rerr := d.rejoin(ctx, id, c); rerr != nil {
+			return rerr
+		}
+	}
+	return d.startError(ctx, id, err)
+}
+
+// rejoin puts a container on the isolated network that there is now. One that
+// has run before knows the network by its old id.
+func (d *driver) rejoin(ctx context.Context, id backend.ID, c *container.InspectResponse) error {
+	nets, err := d.cli.NetworkList(ctx, network.ListOptions{Filters: filters.NewArgs(filters.Arg("name", isolatedNetwork))})
+	if err != nil {
+		return d.fail(ctx, "start", id, err)
+	}
+	if err := d.ensureIsolated(ctx, id, nets); err != nil {
+		return err
+	}
+	if c.State.Status == container.StateCreated {
+		return nil
+	}
+	if err := d.cli.NetworkDisconnect(ctx, isolatedNetwork, c.ID, true); err != nil && !cerrdefs.IsNotFound(err) {
+		return d.fail(ctx, "start", id, err)
+	}
+	if err := d.cli.NetworkConnect(ctx, isolatedNetwork, c.ID, nil); err != nil && !strings.Contains(err.Error(), "already exists") {
+		return d.fail(ctx, "start", id, err)
+	}
+	return nil
+}
+
+var (
+	portTaken   = regexp.MustCompile(`port is already allocated|address already in use|ports are not available|[Aa]ll ports are allocated`)
+	portForeign = regexp.MustCompile(`cannot assign requested address`)
+	portDenied  = regexp.MustCompile(`cannot expose privileged port|bind: permission denied`)
+	rlimitText  = regexp.MustCompile(`setting rlimit|rlimits?`)
+	commandText = regexp.MustCompile(`executable file not found|exec format error|exec: |no such file or directory`)
+)
+
+// startError finds the field that a failed start is about. The engine answers
+// 500 for nearly all of it, so that only the text tells.
+func (d *driver) startError(ctx context.Context, id backend.ID, err error) error {
+	e, ok := d.fail(ctx, "start", id, err).(*backend.Error)
+	if !ok {
+		return ctx.Err()
+	}
+	text := err.Error()
+	switch {
+	case cerrdefs.IsNotFound(err) && strings.Contains(text, "No such container"):
+		d.forget(id)
+		return absent("start", id)
+	case strings.Contains(text, "paused"):
+		e.Kind, e.Message = backend.Conflict, "the sandbox is paused: resume it"
+	case portTaken.MatchString(text):
+		e.Kind, e.Message = backend.Exhausted, "the host port is taken: choose another one, or 0 to let the engine pick"
+		e.Field = d.portField(ctx, id, text)
+	case portForeign.MatchString(text):
+		e.Kind, e.Message = backend.Invalid, "the engine's machine does not have this address"
+		e.Field = d.portField(ctx, id, text)
+	case portDenied.MatchString(text):
+		e.Kind, e.Message = backend.Denied, "the engine may not publish a port below 1024"
+		e.Field = d.portField(ctx, id, text)
+	case rlimitText.MatchString(text):
+		e.Kind, e.Field, e.Message = backend.Exhausted, "resources.nofile", "the limit is above what the engine itself has"
+	case e.Kind == backend.NotFound && strings.Contains(text, "network"):
+		e.Field = "network.name"
+	case strings.Contains(text, "nknown runtime") || strings.Contains(text, "runtime") && strings.Contains(text, "not found"):
+		e.Kind, e.Field, e.Capability = backend.Unsupported, "security.runtime", backend.SecRuntime
+	case strings.Contains(text, "device") && (e.Kind == backend.Internal || e.Kind == backend.Invalid) && strings.Contains(text, "gathering device information"):
+		e.Kind, e.Field = backend.Invalid, "security.devices"
+	case commandText.MatchString(text) && !strings.Contains(text, "mount"):
+		e.Kind, e.Field = backend.Invalid, "process.command"
+	}
+	return e
+}
+
+// portField names the port of the spec that a message is about.
+func (d *driver) portField(ctx context.Context, id backend.ID, text string) spec.Path {
+	c, err := d.find(ctx, "start", id)
+	if err != nil {
+		return "binding.ports"
+	}
+	s := d.status(c).Record.Spec
+	if s == nil {
+		return "binding.ports"
+	}
+	for i, p := range s.Binding.Ports {
+		if p.HostPort == 0 && len(s.Binding.Ports) > 1 {
+			continue
+		}
+		host := portAddress(s.Binding, p)
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		number := regexp.MustCompile(regexp.QuoteMeta(host) + `:` + strconv.Itoa(p.HostPort) + `\b`)
+		if len(s.Binding.Ports) == 1 || number.MatchString(strings.ReplaceAll(text, portAddress(s.Binding, p), host)) || number.MatchString(text) {
+			return spec.Path(fmt.Sprintf("binding.ports[%d]", i))
+		}
+	}
+	return "binding.ports"
+}
+
+// Stop signals, waits for the grace and kills. Docker's own stop knows whole
+// seconds only, and older engines no other signal than the container's.
+func (d *driver) Stop(ctx context.Context, id backend.ID, opts *backend.StopOptions) error {
+	if opts == nil {
+		opts = &backend.StopOptions{}
+	}
+	c, err := d.find(ctx, "stop", id)
+	if err != nil {
+		return err
+	}
+	signal := c.Config.StopSignal
+	if opts.Signal != "" {
+		signal = opts.Signal
+	}
+	number := "TERM"
+	if signal != "" {
+		_, n, err := spec.ParseSignal(signal)
+		if err != nil {
+			if opts.Signal != "" {
+				return &backend.Error{Kind: backend.Invalid, Op: "docker.stop", ID: id, Field: "life.stopSignal", Err: err}
+			}
+			n = 15 // an image may name a signal that nobody knows
+		}
+		number = strconv.Itoa(n)
+	}
+	grace := spec.DefaultStopGrace.Std()
+	if s := d.status(c).Record.Spec; s != nil && s.Life.StopGrace > 0 {
+		grace = s.Life.StopGrace.Std()
+	}
+	if opts.Grace != nil {
+		grace = *opts.Grace
+	}
+	if !c.State.Running {
+		return nil
+	}
+
+	// The wait begins before the signal, so that it cannot miss the end.
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended, failed := d.cli.ContainerWait(wait, c.ID, container.WaitConditionNotRunning)
+	if grace > 0 {
+		if err := d.kill(ctx, id, c.ID, number); err != nil {
+			return d.endedOr(ctx, id, err)
+		}
+		if c.State.Paused {
+			// A frozen process takes the signal when it is thawed.
+			if err := d.cli.ContainerUnpause(ctx, c.ID); err != nil && !cerrdefs.IsConflict(err) {
+				d.cfg.Log.Debug("unpause before stop", "sandbox", id, "error", err)
+			}
+		}
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-ended:
+			return nil
+		case err := <-failed:
+			return d.endedOr(ctx, id, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+	if err := d.kill(ctx, id, c.ID, "KILL"); err != nil {
+		return d.endedOr(ctx, id, err)
+	}
+	select {
+	case <-ended:
+		return nil
+	case err := <-failed:
+		return d.endedOr(ctx, id, err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// kill sends a signal; a process that has ended meanwhile is no error.
+func (d *driver) kill(ctx context.Context, id backend.ID, native, signal string) error {
+	err := d.cli.ContainerKill(ctx, native, signal)
+	if err != nil && cerrdefs.IsConflict(err) && strings.Contains(err.Error(), "not running") {
+		return nil
+	}
+	return err
+}
+
+// endedOr is the result of Stop when something failed on the way: nil when the
+// process has ended all the same.
+func (d *driver) endedOr(ctx context.Context, id backend.ID, err error) error {
+	if err == nil {
+		return nil
+	}
+	if c, ferr := d.find(ctx, "stop", id); ferr == nil && !c.State.Running {
+		return nil
+	} else if backend.KindOf(ferr) == backend.NotFound {
+		return ferr
+	}
+	return d.fail(ctx, "stop", id, err)
+}
+
+// Signal signals PID 1.
+func (d *driver) Signal(ctx context.Context, id backend.ID, signal string) error {
+	_, n, err := spec.ParseSignal(signal)
+	if err != nil {
+		return &backend.Error{Kind: backend.Invalid, Op: "docker.signal", ID: id, Err: err}
+	}
+	return d.act(ctx, "signal", id, func(native string) error { return d.cli.ContainerKill(ctx, native, strconv.Itoa(n)) }, "")
+}
+
+// Pause freezes the sandbox.
+func (d *driver) Pause(ctx context.Context, id backend.ID) error {
+	return d.act(ctx, "pause", id, func(native string) error { return d.cli.ContainerPause(ctx, native) }, backend.PhasePaused)
+}
+
+// Resume thaws the sandbox.
+func (d *driver) Resume(ctx context.Context, id backend.ID) error {
+	return d.act(ctx, "resume", id, func(native string) error { return d.cli.ContainerUnpause(ctx, native) }, backend.PhaseRunning)
+}
+
+// act does something to a running container. When it fails, the state says
+// whether there was nothing to do (the phase is there already) or the sandbox
+// does not run; docker answers 409 or 500 for both, by version.
+func (d *driver) act(ctx context.Context, op string, id backend.ID, do func(native string) error, phase backend.Phase) error {
+	native, err := d.native(ctx, op, id)
+	if err != nil {
+		return err
+	}
+	err = do(native)
+	if err == nil {
+		return nil
+	}
+	c, ferr := d.find(ctx, op, id)
+	if ferr != nil {
+		return ferr
+	}
+	switch st := d.status(c); {
+	case phase != "" && st.Phase == phase:
+		return nil
+	case !c.State.Running:
+		return newError(backend.Conflict, op, id, "", "the sandbox is not running")
+	case c.ID != native:
+		return d.fail(ctx, op, id, do(c.ID))
+	}
+	return d.fail(ctx, op, id, err)
+}
+
+// Wait asks the engine to answer when the process has ended.
+func (d *driver) Wait(ctx context.Context, id backend.ID) (*backend.Exit, error) {
+	c, err := d.find(ctx, "wait", id)
+	if err != nil {
+		return nil, err
+	}
+	if c.State.Status == container.StateCreated {
+		return nil, newError(backend.Conflict, "wait", id, "", "the sandbox was never started")
+	}
+	if !c.State.Running {
+		return d.status(c).Exit, nil
+	}
+	// Should it end before the engine gets to it, the condition holds at once.
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended, failed := d.cli.ContainerWait(wait, c.ID, container.WaitConditionNotRunning)
+	return d.exit(ctx, id, c.ID, ended, failed)
+}
+
+// exit turns the engine's answer to a wait into an Exit.
+func (d *driver) exit(ctx context.Context, id backend.ID, native string, ended <-chan container.WaitResponse, failed <-chan error) (*backend.Exit, error) {
+	select {
+	case r := <-ended:
+		if r.Error != nil && r.Error.Message != "" {
+			return nil, newError(backend.Internal, "wait", id, "", "%s", r.Error.Message)
+		}
+		exit := &backend.Exit{Code: int(r.StatusCode)}
+		// Only the container knows whether memory was the reason.
+		if c, err := d.cli.ContainerInspect(ctx, native); err == nil && c.State != nil && c.State.ExitCode == exit.Code {
+			exit.OOMKilled = c.State.OOMKilled
+		}
+		return exit, nil
+	case err := <-failed:
+		return nil, d.fail(ctx, "wait", id, err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Remove takes the container away with its anonymous volumes, its own volumes
+// and the isolated network when it was the last there.
+func (d *driver) Remove(ctx context.Context, id backend.ID, opts *backend.RemoveOptions) error {
+	force := opts != nil && opts.Force
+	all, err := d.containers(ctx)
+	if err != nil {
+		return d.fail(ctx, "remove", id, err)
+	}
+	var own *container.Summary
+	for i := range all {
+		if all[i].Labels[labelID] == string(id) {
+			own = &all[i]
+		}
+	}
+	if own == nil {
+		d.forget(id)
+		return d.removeVolumes(ctx, id)
+	}
+	if !force && (own.State == container.StateRunning || own.State == container.StatePaused || own.State == container.StateRestarting) {
+		return newError(backend.Conflict, "remove", id, "", "the sandbox is running: stop it first, or force")
+	}
+	// Removing a bridge takes several times as long as removing a container, and
+	// one that has ended does not hold on to it.
+	var volumes []string
+	for _, m := range own.Mounts {
+		if strings.HasPrefix(m.Name, volumeName(id, "")) {
+			volumes = append(volumes, m.Name)
+		}
+	}
+	early := own.State != container.StateRunning && own.State != container.StatePaused && own.HostConfig.NetworkMode == isolatedNetwork
+	err = together(
+		func() error { return d.removeContainer(ctx, own.ID, force) },
+		func() error {
+			if early {
+				d.dropIsolated(ctx, id, all)
+			}
+			return nil
+		},
+	)
+	if err != nil {
+		if cerrdefs.IsConflict(err) && !force {
+			return &backend.Error{Kind: backend.Conflict, Op: "docker.remove", ID: id, Message: "the sandbox is running: stop it first, or force", Err: err}
+		}
+		return d.fail(ctx, "remove", id, err)
+	}
+	d.forget(id)
+	if !early && own.HostConfig.NetworkMode == isolatedNetwork {
+		d.dropIsolated(ctx, id, all)
+	}
+	for _, v := range volumes {
+		if err := d.cli.VolumeRemove(ctx, v, true); err != nil && !cerrdefs.IsNotFound(err) {
+			return d.fail(ctx, "remove", id, err)
+		}
+	}
+	return nil
+}
+
+// removeContainer removes a container and waits when somebody else is at it.
+func (d *driver) removeContainer(ctx context.Context, native string, force bool) error {
+	opts := container.RemoveOptions{Force: force, RemoveVolumes: true}
+	err := d.cli.ContainerRemove(ctx, native, opts)
+	if err == nil || cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	if !cerrdefs.IsConflict(err) || !strings.Contains(err.Error(), "already in progress") {
+		return err
+	}
+	ended, failed := d.cli.ContainerWait(ctx, native, container.WaitConditionRemoved)
+	select {
+	case <-ended:
+		return nil
+	case err := <-failed:
+		if cerrdefs.IsNotFound(err) {
+			return nil
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// removeVolumes removes the volumes of a sandbox whose container is gone, as
+// after a create that was killed.
+func (d *driver) removeVolumes(ctx context.Context, id backend.ID) error {
+	list, err := d.cli.VolumeList(ctx, volume.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelID+"="+string(id)))})
+	if err != nil {
+		return d.fail(ctx, "remove", id, err)
+	}
+	var errs []error
+	for _, v := range list.Volumes {
+		if v != nil && strings.HasPrefix(v.Name, volumeName(id, "")) {
+			if err := d.cli.VolumeRemove(ctx, v.Name, true); err != nil && !cerrdefs.IsNotFound(err) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return d.fail(ctx, "remove", id, errors.Join(errs...))
+}
