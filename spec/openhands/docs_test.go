@@ -49,7 +49,7 @@ None is dropped in silence.
 
 - A flag of berth wins over a variable, a variable over ` + "`config.toml`" + `, that over a spec file.
 - An empty value counts as not set.
-- Booleans are ` + "`true`, `false`, `1` or `0`" + `, in any case of letters. Anything else is an error.
+- Booleans are ` + "`true`, `false`, `1` or `0`" + `, in any case of letters. Anything else is an error (a warning for ` + "`DEBUG`" + `, which other programs use too).
 - Lists and tables in a variable are JSON or Python: ` + "`[\"a\", \"b\"]`, `{'NAME': 'text'}`" + `.
 - A bad value is an error with the name of the variable, or the line of the file.
 - An unknown ` + "`SANDBOX_*`" + ` variable is a warning. An unknown key in the two tables is an error.

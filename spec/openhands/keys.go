@@ -74,7 +74,8 @@ type Key struct {
 	// Harmless are values of a warned or refused key that ask for what
 	// happens anyway: they pass without a word.
 	Harmless []string
-	// Secret values appear in no message.
+	// Secret values appear in no message of this package and should not in
+	// another: no key that is secret has a form that a message would quote.
 	Secret bool
 	// Note says what happens, or why not and what to do. It is the text of the
 	// warning or the refusal.

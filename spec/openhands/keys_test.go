@@ -189,7 +189,7 @@ func keyOf(t *testing.T, env string) openhands.Key {
 		}
 	}
 	t.Fatalf("Keys has no %s", env)
-	panic("unreachable")
+	return openhands.Key{}
 }
 
 func merge(ms ...map[string]string) map[string]string {
@@ -242,6 +242,9 @@ func TestReferenceIsComplete(t *testing.T) {
 		if fields := strings.Count(string(k.Path), "") - 1; k.Disposition == openhands.Honoured && fields == 0 && k.Hint == "" && k.Env != "DOCKER_HOST" {
 			t.Errorf("%s is honoured as nothing", k.Env)
 		}
+		if k.Secret && k.Type != openhands.String && k.Type != openhands.Table {
+			t.Errorf("%s is secret, and messages quote a value of type %s", k.Env, k.Type)
+		}
 		if k.Disposition != openhands.Honoured && (k.Path != "" || k.Hint != "") {
 			t.Errorf("%s is %s and has a field", k.Env, k.Disposition)
 		}
@@ -288,7 +291,7 @@ func TestEachKey(t *testing.T) {
 				if ref.env == "WORKSPACE_MOUNT_PATH_IN_SANDBOX" || ref.env == "WORKSPACE_MOUNT_REWRITE" {
 					env["WORKSPACE_BASE"] = "/srv/p"
 				}
-				wantProblem(t, input(env, ""), ref.env, "", 0, ref.badCode)
+				_ = wantProblem(t, input(env, ""), ref.env, "", 0, ref.badCode)
 			})
 		}
 		if ref.toml == "" {
@@ -319,7 +322,7 @@ func TestEachKey(t *testing.T) {
 				openhands.List: `"x"`, openhands.Table: "[1]",
 			}[key.Type]
 			config := "\n\n[" + table + "]\n\n" + name + " = " + wrong + "\n"
-			wantProblem(t, input(ref.with, config), ref.toml, "config.toml", 5, spec.CodeInvalid)
+			_ = wantProblem(t, input(ref.with, config), ref.toml, "config.toml", 5, spec.CodeInvalid)
 			if ref.invalid == "" || key.Type == openhands.Table || key.Type == openhands.List || !json.Valid([]byte(strconv.Quote(ref.invalid))) {
 				return
 			}
@@ -328,7 +331,7 @@ func TestEachKey(t *testing.T) {
 			if strings.HasPrefix(ref.env, "WORKSPACE_MOUNT_") && ref.env != "WORKSPACE_MOUNT_PATH" {
 				env["WORKSPACE_BASE"] = "/srv/p"
 			}
-			wantProblem(t, input(env, config), ref.toml, "config.toml", 2, ref.badCode)
+			_ = wantProblem(t, input(env, config), ref.toml, "config.toml", 2, ref.badCode)
 		})
 	}
 }
@@ -418,7 +421,7 @@ func wantProblem(t *testing.T, in openhands.Input, name, file string, line int, 
 		return p
 	}
 	t.Fatalf("problems %v; want one about %s", err, name)
-	panic("unreachable")
+	return nil
 }
 
 // checkSources compares the sources with the fields that are set.

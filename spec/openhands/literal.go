@@ -74,16 +74,16 @@ func (p *literalParser) value(depth int) (literal, error) {
 	if depth > maxLiteralDepth {
 		return nil, errors.New("nested too deeply")
 	}
-	switch c := p.next(); {
-	case c == 0:
+	switch p.next() {
+	case 0:
 		return nil, errors.New("a value is missing")
-	case c == '"' || c == '\'':
+	case '"', '\'':
 		return p.str()
-	case c == '[':
+	case '[':
 		return p.list(']', depth)
-	case c == '(':
+	case '(':
 		return p.list(')', depth)
-	case c == '{':
+	case '{':
 		return p.table(depth)
 	default:
 		return p.word()
@@ -178,13 +178,13 @@ func (p *literalParser) str() (string, error) {
 	var b strings.Builder
 	for p.pos < len(p.text) {
 		c := p.text[p.pos]
-		switch {
-		case c == quote:
+		switch c {
+		case quote:
 			p.pos++
 			return b.String(), nil
-		case c == '\n':
+		case '\n':
 			return "", errors.New("the line ends inside a text")
-		case c == '\\':
+		case '\\':
 			if err := p.escape(&b); err != nil {
 				return "", err
 			}

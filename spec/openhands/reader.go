@@ -153,14 +153,14 @@ func (r *reader) parseText(v *value, raw string) bool {
 			return false
 		}
 		if !ok {
-			r.problem(v, spec.CodeInvalid, "%s is not a boolean; write true or false (1 and 0 are known too)", quote(rule, raw))
+			r.problem(v, spec.CodeInvalid, "%s is not a boolean; write true or false (1 and 0 are known too)", strconv.Quote(raw))
 			return false
 		}
 		v.bool = b
 	case Integer:
 		n, err := strconv.ParseInt(scalar, 10, 64)
 		if err != nil {
-			r.problem(v, spec.CodeInvalid, "%s is not an integer; write %s", quote(rule, raw), rule.bounds())
+			r.problem(v, spec.CodeInvalid, "%s is not an integer; write %s", strconv.Quote(raw), rule.bounds())
 			return false
 		}
 		v.int = n
@@ -179,14 +179,6 @@ func (r *reader) parseText(v *value, raw string) bool {
 
 // forms are examples of the types that are literals.
 var forms = map[Type]string{List: `["one", "two"]`, Table: `{"NAME": "text"}`}
-
-// quote returns a value for a message.
-func quote(rule *rule, raw string) string {
-	if rule.Secret {
-		return "the value"
-	}
-	return strconv.Quote(raw)
-}
 
 // parseBool knows what OpenHands takes for true, and that much for false.
 func parseBool(s string) (b, ok bool) {
@@ -382,7 +374,7 @@ func (r *reader) parseStrict(v *value, raw string) bool {
 		if v.rule.Type == Integer {
 			want = v.rule.bounds()
 		}
-		r.problem(v, spec.CodeInvalid, "%s is a text; write %s", quote(v.rule, raw), want)
+		r.problem(v, spec.CodeInvalid, "%s is a text; write %s", strconv.Quote(raw), want)
 	}
 	return ok
 }
