@@ -139,8 +139,12 @@ type Host struct {
 
 // Endpoint is a TCP service that sends Body to every connection and closes it.
 type Endpoint struct {
+	// Address is an IP address and a port.
 	Address string
 	Body    string
+	// Name is a host name of it that sandboxes with access to the outside can
+	// resolve. Empty: it has none.
+	Name string
 }
 
 // Registry has references for pulls. The engine must be able to reach them.
@@ -179,7 +183,8 @@ type VolumeRemover interface {
 }
 
 // Archiver is implemented by a harness that can make an archive, as "docker
-// save" writes it, of the base image under the name ref.
+// save" writes it, of an image with the name ref, the files of the base image
+// and an id of its own: a label with ref in its configuration sees to that.
 type Archiver interface {
 	Archive(ctx context.Context, ref string) (io.ReadCloser, error)
 }
