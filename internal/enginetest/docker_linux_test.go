@@ -62,7 +62,9 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := m.Run()
-	os.RemoveAll(buildDir)
+	if err := os.RemoveAll(buildDir); err != nil {
+		panic(err)
+	}
 	os.Exit(code)
 }
 
@@ -71,16 +73,23 @@ func TestMain(m *testing.M) {
 func newBase(t *testing.T) string {
 	t.Helper()
 	needRoot(t)
-	base, err := os.MkdirTemp("/var/tmp", "be-")
+	base, err := os.MkdirTemp("/var/tmp", "be-") //nolint:usetesting // TempDir may be a tmpfs, and its name is too long for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := CleanStale(context.Background(), base, io.Discard); err != nil {
-			t.Error(err)
-			return
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		states, _ := filepath.Glob(filepath.Join(base, "*", "state.json"))
+		for _, s := range states {
+			// It waits for an owner that is just being killed.
+			if err := Down(ctx, base, filepath.Base(filepath.Dir(s))); err != nil {
+				t.Error(err)
+			}
 		}
-		os.RemoveAll(base)
+		if err := removeData(base); err != nil {
+			t.Error(err)
+		}
 	})
 	return base
 }

@@ -242,7 +242,7 @@ func statusOf(s os.Signal) int { return 128 + int(s.(syscall.Signal)) }
 // leaks compares the engine with before until nothing is left or the time for
 // what ends by itself is over.
 func leaks(ctx context.Context, d *enginetest.Docker, before *enginetest.Snapshot) []string {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(5 * time.Second)
 	for {
 		left := []string{"the engine does not answer"}
 		after, err := d.Snapshot(ctx)
