@@ -282,9 +282,13 @@ func TestSignals(t *testing.T) {
 	})
 	t.Run("a reader that does not read cannot hold it", func(t *testing.T) {
 		m := newModel()
-		_, stdout := io.Pipe()
+		out, stdout := io.Pipe()
 		code := make(chan int, 1)
 		go func() { code <- probe.Run(t.Context(), m, []string{"out", "1Gi"}, nil, stdout, io.Discard) }()
+		// The write that this is a part of ends only when all of it was read.
+		if _, err := out.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
 		m.signals <- "TERM"
 		select {
 		case got := <-code:

@@ -3,7 +3,6 @@
 package osys
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +68,7 @@ func parseStat(data []byte) (probe.ProcessEntry, error) {
 
 // Exec implements [probe.ProcessSystem].
 func (System) Exec(ctx context.Context, path string, args []string, limit int) (probe.Exec, error) {
-	stdout, stderr := &bounded{limit: limit}, &bounded{limit: limit}
+	stdout, stderr := newBounded(limit), newBounded(limit)
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Path, cmd.Err = path, nil // execve decides, not a search in PATH
 	cmd.Args, cmd.Stdout, cmd.Stderr = args, stdout, stderr
@@ -83,7 +82,7 @@ func (System) Exec(ctx context.Context, path string, args []string, limit int) (
 		return probe.Exec{}, refused(err)
 	}
 	result := probe.Exec{
-		Code: cmd.ProcessState.ExitCode(), Stdout: stdout.Bytes(), Stderr: stderr.Bytes(),
+		Code: cmd.ProcessState.ExitCode(), Stdout: stdout.data, Stderr: stderr.data,
 		Truncated: stdout.more || stderr.more,
 	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
@@ -92,22 +91,22 @@ func (System) Exec(ctx context.Context, path string, args []string, limit int) (
 	return result, nil
 }
 
-// bounded keeps the first bytes and takes the rest without keeping it.
+// bounded keeps the first bytes and takes the rest without keeping it. It embeds no buffer: os/exec would find
+// the buffer's ReadFrom and use that, past the bound.
 type bounded struct {
-	bytes.Buffer
+	data  []byte
 	limit int
 	more  bool
 }
 
+func newBounded(limit int) *bounded { return &bounded{data: []byte{}, limit: limit} }
+
 func (b *bounded) Write(p []byte) (int, error) {
-	keep := min(len(p), b.limit-b.Len())
-	b.Buffer.Write(p[:keep])
+	keep := min(len(p), b.limit-len(b.data))
+	b.data = append(b.data, p[:keep]...)
 	b.more = b.more || keep < len(p)
 	return len(p), nil
 }
-
-// Bytes is never nil, so that it is "" in JSON and not null.
-func (b *bounded) Bytes() []byte { return append([]byte{}, b.Buffer.Bytes()...) }
 
 // Notify implements [probe.ProcessSystem].
 func (System) Notify(names []string) (<-chan string, func()) {
