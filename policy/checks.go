@@ -27,7 +27,7 @@ func checkSpec(c *context, f *findings) {
 	}
 	s := c.spec
 	if !slices.Contains(knownProfiles, s.Security.Profile) {
-		f.add("security.profile", "", "profile %q is not known: want one of %q", s.Security.Profile, knownProfiles)
+		f.add("security.profile", "", "%s", unknownProfile(s.Security.Profile))
 	}
 	if !slices.Contains(knownNetworks, s.Network.Mode) {
 		f.add("network.mode", "", "network mode %q is not known: want one of %q", s.Network.Mode, knownNetworks)
@@ -121,7 +121,7 @@ func checkSystemWrite(c *context, f *findings) {
 }
 
 // guard objects once when any spelling of h hits a pattern.
-func guard(h hostPath, patterns []string, what string, f *findings) {
+func guard(h hostPath, patterns []pattern, what string, f *findings) {
 	real := h.real()
 	for _, p := range slices.Concat(real, h.spelled()) {
 		which, above := hit(p, patterns)

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // hostProtected are host paths that no sandbox may see, neither they nor what
@@ -97,7 +98,16 @@ func cleanAbs(p string) (string, bool) {
 // itself can resolve.
 func hasDotDot(p string) bool { return slices.Contains(strings.Split(p, "/"), "..") }
 
-// components splits a clean absolute path; "/" has none.
+// pattern is a clean absolute path in its components, of which "*" stands for
+// any one; "/" has none.
+type pattern struct {
+	text  string
+	parts []string
+}
+
+func newPattern(clean string) pattern { return pattern{clean, components(clean)} }
+
+// components splits a clean absolute path.
 func components(p string) []string {
 	if p == "/" {
 		return nil
@@ -105,21 +115,19 @@ func components(p string) []string {
 	return strings.Split(p[1:], "/")
 }
 
-// within reports whether the clean path p is at or below the pattern.
-func within(p, pattern string) bool {
-	have, want := components(p), components(pattern)
-	return len(have) >= len(want) && matchComponents(have[:len(want)], want)
+// holds reports whether a path with these components is at or below p.
+func (p pattern) holds(parts []string) bool {
+	return len(parts) >= len(p.parts) && p.agrees(parts, len(p.parts))
 }
 
-// contains reports whether the clean path p is a directory above the pattern.
-func contains(p, pattern string) bool {
-	have, want := components(p), components(pattern)
-	return len(have) < len(want) && matchComponents(have, want[:len(have)])
+// inside reports whether a path with these components is a directory above p.
+func (p pattern) inside(parts []string) bool {
+	return len(parts) < len(p.parts) && p.agrees(parts, len(parts))
 }
 
-func matchComponents(have, want []string) bool {
-	for i := range want {
-		if want[i] != "*" && want[i] != have[i] {
+func (p pattern) agrees(parts []string, n int) bool {
+	for i, want := range p.parts[:n] {
+		if want != "*" && want != parts[i] {
 			return false
 		}
 	}
@@ -128,24 +136,43 @@ func matchComponents(have, want []string) bool {
 
 // guarded is the set of patterns that the paths of one input are held against.
 type guarded struct {
-	protected, writeProtected []string
+	protected, writeProtected []pattern
 }
 
-func newGuarded(in Input) guarded {
+// add guards a home directory.
+func (g *guarded) add(home string) {
+	home, ok := cleanAbs(home)
+	if !ok {
+		return
+	}
+	for _, name := range homeProtected {
+		g.protected = append(g.protected, newPattern(path.Join(home, name)))
+	}
+	for _, name := range homeWriteProtected {
+		g.writeProtected = append(g.writeProtected, newPattern(path.Join(home, name)))
+	}
+}
+
+// guardedHost is what is guarded for every caller.
+var guardedHost = sync.OnceValue(func() guarded {
 	var g guarded
-	g.protected = ProtectedPaths(in.Homes)
-	g.writeProtected = slices.Clone(hostWriteProtected)
-	for _, home := range slices.Concat(in.Homes, homePatterns) {
-		home, ok := cleanAbs(home)
-		if !ok {
-			continue
-		}
-		for _, name := range homeProtected {
-			g.protected = append(g.protected, path.Join(home, name))
-		}
-		for _, name := range homeWriteProtected {
-			g.writeProtected = append(g.writeProtected, path.Join(home, name))
-		}
+	for _, p := range hostProtected {
+		g.protected = append(g.protected, newPattern(p))
+	}
+	for _, p := range hostWriteProtected {
+		g.writeProtected = append(g.writeProtected, newPattern(p))
+	}
+	for _, home := range homePatterns {
+		g.add(home)
+	}
+	return g
+})
+
+func newGuarded(in Input) guarded {
+	// The caller's own places come first, because messages name them.
+	var g guarded
+	for _, home := range in.Homes {
+		g.add(home)
 	}
 	further := slices.Clone(in.Protected)
 	if in.Info != nil {
@@ -156,33 +183,35 @@ func newGuarded(in Input) guarded {
 	}
 	for _, p := range further {
 		if p, ok := cleanAbs(p); ok {
-			g.protected = append(g.protected, p)
+			g.protected = append(g.protected, newPattern(p))
 		}
 	}
-	return g
+	host := guardedHost()
+	return guarded{slices.Concat(g.protected, host.protected), slices.Concat(g.writeProtected, host.writeProtected)}
 }
 
 // hit returns which of the patterns p must not be mounted for, and whether p
 // only contains them.
-func hit(p string, patterns []string) (which []string, above bool) {
+func hit(p string, patterns []pattern) (which []string, above bool) {
 	if p == "/" {
 		return []string{"/"}, false
 	}
-	for _, e := range hostExcepted {
-		if within(p, e) && p != e {
-			patterns = slices.DeleteFunc(slices.Clone(patterns), func(g string) bool { return contains(g, e) })
-		}
+	parts := components(p)
+	excepted := func(g pattern) bool {
+		return slices.ContainsFunc(hostExcepted, func(e string) bool {
+			return strings.HasPrefix(p, e+"/") && strings.HasPrefix(e, g.text+"/")
+		})
 	}
 	for _, g := range patterns {
 		// "/" as a pattern would deny everything; the file system as a whole is
 		// dealt with above.
-		if g != "/" && within(p, g) {
-			return []string{g}, false
+		if len(g.parts) > 0 && g.holds(parts) && !excepted(g) {
+			return []string{g.text}, false
 		}
 	}
 	for _, g := range patterns {
-		if contains(p, g) && !slices.Contains(which, g) {
-			which = append(which, g)
+		if g.inside(parts) && !slices.Contains(which, g.text) {
+			which = append(which, g.text)
 		}
 	}
 	return which, true

@@ -103,7 +103,7 @@ func New(d Definition) (*Policy, error) {
 	var base []*layer
 	if d.Extends != "" {
 		if p, err := Profile(d.Extends); err != nil {
-			problems = append(problems, spec.Problem{Path: "extends", Code: spec.CodeUnknownValue, Message: err.Error()})
+			problems = append(problems, spec.Problem{Path: "extends", Code: spec.CodeUnknownValue, Message: unknownProfile(d.Extends)})
 		} else {
 			base = p.layers
 		}
@@ -125,7 +125,11 @@ func Profile(name spec.Profile) (*Policy, error) {
 			return &Policy{layers: []*layer{l}}, nil
 		}
 	}
-	return nil, &backend.Error{Kind: backend.Invalid, Op: "policy.profile", Field: "security.profile", Message: fmt.Sprintf("profile %q is not known: want one of %q", name, knownProfiles)}
+	return nil, &backend.Error{Kind: backend.Invalid, Op: "policy.profile", Field: "security.profile", Message: unknownProfile(name)}
+}
+
+func unknownProfile(name spec.Profile) string {
+	return fmt.Sprintf("profile %q is not known: want one of %q", name, knownProfiles)
 }
 
 // Profiles lists the names of the profiles that berth ships.

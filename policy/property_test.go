@@ -109,6 +109,10 @@ func anyInput(t *rapid.T) policy.Input {
 			s.Security.NoNewPrivileges = new(rapid.Bool().Draw(t, "nnp on"))
 		}
 	}
+	if often(t, "profile in a bind") {
+		s.Security.Seccomp = "/srv/p.json"
+		s.Mounts = append(s.Mounts, spec.Mount{Type: spec.MountBind, Source: pick(t, "bind", []string{"/srv", "/srv/a"}), Target: "/t"})
+	}
 	s.Security.Profile = pick(t, "profile", policy.Profiles())
 	if often(t, "rest") {
 		s.Security.Profile = pick(t, "profile", []spec.Profile{"", "lax"})

@@ -58,7 +58,7 @@ type ImageRules struct {
 type MountRules struct {
 	// Roots are the host directories at or below which the sources and upper
 	// directories of binds must be, symbolic links resolved. "~" is the
-	// caller's home.
+	// caller's home. They are paths and no patterns.
 	Roots []string `json:"roots,omitzero"`
 	// Types are the permitted types.
 	Types []spec.MountType `json:"types,omitzero"`
@@ -324,8 +324,8 @@ func isRegistry(s string) bool {
 func checkRoot(s string) string {
 	rest, home := strings.CutPrefix(s, "~")
 	switch {
-	case hasDotDot(s):
-		return "\"..\" is not allowed"
+	case hasDotDot(s), strings.Contains(s, "*"):
+		return "\"..\" and patterns are not allowed"
 	case home && (rest == "" || strings.HasPrefix(rest, "/")), strings.HasPrefix(s, "/") && !strings.ContainsRune(s, 0):
 		return ""
 	}
