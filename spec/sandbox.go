@@ -180,8 +180,9 @@ type Mount struct {
 	NoExec bool `json:"noExec,omitempty"`
 	// SELinux defaults to [SELinuxNone].
 	SELinux SELinuxLabel `json:"selinux,omitempty"`
-	// Upper is an absolute host directory that keeps an overlay's writes.
-	// Empty: a directory in berth's state, discarded with the sandbox.
+	// Upper is an absolute host directory that keeps an overlay's writes; it is
+	// made when it is absent, and serves one sandbox at a time. Empty: a
+	// directory in berth's state, discarded with the sandbox.
 	Upper string `json:"upper,omitempty"`
 }
 

@@ -29,7 +29,7 @@ type app struct {
 	stdout, stderr io.Writer
 	getenv         func(string) (string, bool)
 	environ        func() []string
-	interrupts     func() // hands SIGINT and SIGTERM over to who calls it
+	interrupts     func() // stops SIGINT and SIGTERM from ending the context
 
 	backendName, host, output, logLevel string
 	quiet, enginePaths                  bool

@@ -145,11 +145,11 @@ func (a *app) printReport(rep *conformance.Report) error {
 // harness returns the harness for the chosen backend.
 func (a *app) harness(ctx context.Context) (conformance.Harness, func(), error) {
 	if a.backendName == "fake" {
-		h, err := fake.NewHarness()
+		h, err := fake.NewHarness("")
 		if err != nil {
 			return nil, nil, err
 		}
-		return h, h.Close, nil
+		return h, func() { _ = h.Close() }, nil
 	}
 	d, err := a.open(ctx)
 	if err != nil {

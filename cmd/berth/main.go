@@ -13,10 +13,18 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-interrupted; ok {
+			cancel()
+		}
+	}()
 	a := newApp(os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
-	a.interrupts = stop
+	// Whoever takes the signals over wants them not to end the context any more.
+	a.interrupts = func() { signal.Stop(interrupted) }
 	code := a.main(ctx, os.Args[1:])
-	stop()
+	cancel()
 	os.Exit(code)
 }

@@ -4,7 +4,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,10 +26,16 @@ func (a *app) policyCmd() *cobra.Command {
 				if a.json() {
 					return a.print(map[string]any{"profile": args[0], "rules": p.Explain()}, nil)
 				}
-				for _, line := range p.Explain() {
-					fmt.Fprintln(a.stdout, line)
-				}
-				return nil
+				return a.print(nil, func(t *table) {
+					t.row("RULE", "STATES", "OVERRIDE")
+					for _, e := range p.Explain() {
+						var states []string
+						for _, s := range e.Settings {
+							states = append(states, string(s.Effect)+": "+s.Value)
+						}
+						t.row(e.ID, strings.Join(states, "; "), e.Override)
+					}
+				})
 			}
 			return a.print(map[string]any{"profiles": policy.Profiles(), "rules": policy.Catalogue()}, func(t *table) {
 				t.row("RULE", "DENIES", "OVERRIDE")

@@ -107,6 +107,7 @@ type composed struct {
 	origins  map[spec.Path]string
 	warnings []string
 	policies []*policy.Policy
+	unsafe   []string
 }
 
 // compose lays flags over environment over config file over spec file.
@@ -127,7 +128,7 @@ func (a *app) compose(cmd *cobra.Command, f *specFlags, args []string) (*compose
 		}
 		layers = append(layers, specsource.Layer{Name: f.file, Spec: s})
 	}
-	in := openhands.Input{Environ: a.environment(), Home: a.home(), UID: os.Getuid(), GID: os.Getgid(), Name: f.name}
+	in := openhands.Input{Environ: a.unoutranked(cmd), Home: a.home(), UID: os.Getuid(), GID: os.Getgid(), Name: f.name}
 	if in.Dir, err = os.Getwd(); err != nil {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ func (a *app) compose(cmd *cobra.Command, f *specFlags, args []string) (*compose
 		return nil, &backend.Error{Kind: backend.Invalid, Op: "berth", Err: err}
 	}
 	layers = append(layers, specsource.Layer{Name: "environment", Spec: oh.Spec, Sources: oh.Sources}, flags)
-	out := &composed{}
+	out := &composed{warnings: a.heed(cmd, oh.Hints)}
 	out.spec, out.origins = specsource.Merge(layers...)
 	for _, w := range oh.Warnings {
 		text := w.Key + ": " + w.Message
@@ -163,14 +164,45 @@ func (a *app) compose(cmd *cobra.Command, f *specFlags, args []string) (*compose
 		if err != nil {
 			return nil, &backend.Error{Kind: backend.Invalid, Op: "berth", Err: err}
 		}
-		out.policies = append(out.policies, p)
+		out.policies = append(out.policies, p.Policy)
+		out.unsafe = append(out.unsafe, p.Unsafe...)
 	}
 	return out, nil
 }
 
 // request is what the composed spec asks of internal/sandbox.
 func (c *composed) request(f *specFlags, progress func(backend.PullProgress)) sandbox.Request {
-	return sandbox.Request{Spec: c.spec, Policies: c.policies, Unsafe: f.unsafe, Progress: progress}
+	return sandbox.Request{Spec: c.spec, Policies: c.policies, Unsafe: append(c.unsafe, f.unsafe...), Progress: progress}
+}
+
+// unoutranked is the environment without the variables whose only field a flag
+// sets: a value that nobody uses cannot be an error.
+func (a *app) unoutranked(cmd *cobra.Command) map[string]string {
+	env := a.environment()
+	for _, key := range openhands.Keys() {
+		if flag, ok := flagNames[key.Path]; ok && key.Path != "process.env" && cmd.Flags().Changed(flag) {
+			for _, name := range append([]string{key.Env}, key.Aliases...) {
+				delete(env, name)
+			}
+		}
+	}
+	return env
+}
+
+// heed acts on what OpenHands' settings ask for besides a spec, and says where
+// it does not.
+func (a *app) heed(cmd *cobra.Command, h openhands.Hints) []string {
+	var out []string
+	if h.Backend.Value != "" && a.backendName == "auto" {
+		a.backendName = h.Backend.Value
+	}
+	if h.KeepAlive.Value && cmd.Name() == "run" {
+		out = append(out, h.KeepAlive.Source+": run removes its sandbox when the command has ended: use create for one that stays")
+	}
+	if h.ActionTimeout.Source != "" {
+		out = append(out, h.ActionTimeout.Source+": bounds an agent's single action, and no agent acts here: use --ttl to bound the sandbox")
+	}
+	return out
 }
 
 func (a *app) environment() map[string]string {

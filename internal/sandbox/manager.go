@@ -364,6 +364,9 @@ func (m *Manager) equip(ctx context.Context, p *Prepared) error {
 		}
 		dirs, err := m.overlay(p, i)
 		if err != nil {
+			if backend.KindOf(err) == backend.Conflict {
+				return err
+			}
 			return fail(err)
 		}
 		if cr.Overlays == nil {
@@ -406,25 +409,38 @@ func (m *Manager) accommodate(cr *backend.CreateRequest, acc *accounts) error {
 // overlay makes the upper and work directories of mount i. The upper looks like
 // the lower from outside, because the merged folder takes its mode and owner
 // from it.
+//
+// The kernel wants upper and work on one file system, and an upper for one
+// mount at a time: the work directory stands beside an upper of the user's, and
+// its presence says that the upper is in use.
 func (m *Manager) overlay(p *Prepared, i int) (backend.OverlayDirs, error) {
 	cr := p.request
-	lower := p.Spec.Mounts[i].Source
 	base := filepath.Join(m.state.sandbox(cr.ID), "overlay", fmt.Sprint(i))
+	d := backend.OverlayDirs{Lower: p.Spec.Mounts[i].Source, Upper: filepath.Join(base, "upper"), Work: filepath.Join(base, "work")}
 	for _, hp := range p.paths {
 		if hp.index == i && hp.upper != "" {
-			base = hp.upper
+			d.Upper = hp.upper
+			d.Work = filepath.Join(filepath.Dir(hp.upper), workPrefix+filepath.Base(hp.upper))
 		}
 	}
-	d := backend.OverlayDirs{Lower: lower, Upper: filepath.Join(base, "upper"), Work: filepath.Join(base, "work")}
-	for _, dir := range []string{d.Upper, d.Work} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return d, err
+	if err := os.MkdirAll(d.Upper, 0o700); err != nil {
+		return d, err
+	}
+	if err := os.MkdirAll(filepath.Dir(d.Work), 0o700); err != nil {
+		return d, err
+	}
+	if err := os.Mkdir(d.Work, 0o700); errors.Is(err, os.ErrExist) {
+		return d, &backend.Error{
+			Kind: backend.Conflict, Op: "sandbox.create", Field: spec.Path(fmt.Sprintf("mounts[%d].upper", i)),
+			Message: fmt.Sprintf("%s keeps the writes of another sandbox, to which %s belongs: remove that sandbox first", d.Upper, d.Work),
 		}
+	} else if err != nil {
+		return d, err
 	}
-	if m.enginePaths {
-		return d, nil
+	if err := m.state.note(cr.ID, d.Work); err != nil {
+		return d, errors.Join(err, os.Remove(d.Work))
 	}
-	info, err := os.Stat(lower)
+	info, err := os.Stat(d.Lower)
 	if err != nil {
 		return d, err
 	}
@@ -443,6 +459,9 @@ func (m *Manager) overlay(p *Prepared, i int) (backend.OverlayDirs, error) {
 	}
 	return d, nil
 }
+
+// workPrefix starts the name of an overlay's work directory beside its upper.
+const workPrefix = ".berth-work-"
 
 // newID makes a fresh id. It does not fail: crypto/rand ends the program when
 // there is no randomness.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/berthrun/berth/backend"
 	"github.com/berthrun/berth/policy"
@@ -40,6 +41,15 @@ func (m *Manager) resolve(s *spec.Sandbox) (judged []policy.ResolvedPath, binds 
 	for _, hp := range policy.HostPaths(s) {
 		r := policy.ResolvedPath{Field: hp.Field, Asked: hp.Path, Resolved: hp.Path, Remote: m.enginePaths}
 		if !m.enginePaths {
+			if strings.HasSuffix(string(hp.Field), ".upper") {
+				// An upper is berth's to make, as HOME is; its parent is not.
+				if _, err := os.Lstat(hp.Path); errors.Is(err, fs.ErrNotExist) {
+					r.Resolved, r.Kind = resolveMissing(hp.Path), policy.KindMissing
+					resolved[hp.Field] = r
+					judged = append(judged, r)
+					continue
+				}
+			}
 			if r.Resolved, err = filepath.EvalSymlinks(hp.Path); err != nil {
 				errs = append(errs, badPath(hp.Field, err, hp.Path))
 				continue
@@ -79,6 +89,18 @@ func (m *Manager) resolve(s *spec.Sandbox) (judged []policy.ResolvedPath, binds 
 		binds = append(binds, p)
 	}
 	return judged, binds, errors.Join(errs...)
+}
+
+// resolveMissing resolves the part of a path that exists.
+func resolveMissing(path string) string {
+	for dir, rest := filepath.Dir(path), filepath.Base(path); ; dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if dir == filepath.Dir(dir) {
+			return path
+		}
+	}
 }
 
 func badPath(field spec.Path, err error, asked string) error {

@@ -100,12 +100,35 @@ func (s *state) remove(id backend.ID) error {
 	if !validID(id) {
 		return fmt.Errorf("sandbox id %q: malformed", id)
 	}
+	works, err := filepath.Glob(filepath.Join(s.sandbox(id), noted+"*"))
+	if err != nil {
+		return err
+	}
+	for _, note := range works {
+		work, err := os.ReadFile(note)
+		if err != nil {
+			return err
+		}
+		if err := os.RemoveAll(string(work)); err != nil {
+			return err
+		}
+	}
 	root, err := os.OpenRoot(filepath.Join(s.dir, "sandboxes"))
 	if err != nil {
 		return err
 	}
 	defer root.Close()
 	return root.RemoveAll(string(id))
+}
+
+// noted starts the names of notes about directories outside the state.
+const noted = "work-"
+
+// note remembers an overlay's work directory, so that remove takes it along.
+// The note is out of the sandbox's reach.
+func (s *state) note(id backend.ID, work string) error {
+	sum := sha256.Sum256([]byte(work))
+	return writeFile(filepath.Join(s.sandbox(id), noted+hex.EncodeToString(sum[:8])), []byte(work), 0o600)
 }
 
 // lock keeps two berths from starting or removing one sandbox at once. The

@@ -6,6 +6,10 @@
 package specsource
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/berthrun/berth/spec"
 )
 
@@ -32,7 +36,7 @@ func Merge(layers ...Layer) (merged *spec.Sandbox, origins map[spec.Path]string)
 		}
 		for _, p := range spec.Overlay(merged, l.Spec) {
 			origins[p] = l.Name
-			if from, ok := l.Sources[p]; ok {
+			if from, ok := l.Sources[own(p, merged, l.Spec)]; ok {
 				origins[p] = from
 			}
 		}
@@ -44,4 +48,23 @@ func Merge(layers ...Layer) (merged *spec.Sandbox, origins map[spec.Path]string)
 		}
 	}
 	return merged, origins
+}
+
+// own translates a path of the merged spec into the layer's: an element of a
+// list that is merged by key has another index there.
+func own(p spec.Path, merged, layer *spec.Sandbox) spec.Path {
+	var i int
+	rest := func(prefix string) string { return strings.TrimPrefix(string(p), fmt.Sprintf("%s[%d]", prefix, i)) }
+	if n, _ := fmt.Sscanf(string(p), "mounts[%d]", &i); n == 1 && i < len(merged.Mounts) {
+		j := slices.IndexFunc(layer.Mounts, func(m spec.Mount) bool { return m.Target == merged.Mounts[i].Target })
+		return spec.Path(fmt.Sprintf("mounts[%d]%s", j, rest("mounts")))
+	}
+	if n, _ := fmt.Sscanf(string(p), "binding.ports[%d]", &i); n == 1 && i < len(merged.Binding.Ports) {
+		want := merged.Binding.Ports[i]
+		j := slices.IndexFunc(layer.Binding.Ports, func(q spec.Port) bool {
+			return q.ContainerPort == want.ContainerPort && q.Protocol == want.Protocol
+		})
+		return spec.Path(fmt.Sprintf("binding.ports[%d]%s", j, rest("binding.ports")))
+	}
+	return p
 }
