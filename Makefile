@@ -5,12 +5,11 @@
 GO ?= go
 export CGO_ENABLED := 0
 
-# What `make test`, `make bench` and `make run` work on; set them on the command line.
+# What `make test` and `make bench` work on; set them on the command line.
 PKG       ?= ./...
 TESTFLAGS ?=
 BENCH     ?= .
-IMAGE     ?= debian:stable-slim
-CMD       ?= ls -l /workspace
+BENCHTIME ?= 15x
 
 GOBUILD := $(GO) build -trimpath -ldflags '-s -w'
 
@@ -23,8 +22,8 @@ build: ## build bin/berth and its helpers
 	$(GOBUILD) -o bin/ ./cmd/berth ./cmd/berth-agent ./cmd/berth-probe
 
 .PHONY: run
-run: build ## run CMD in a sandbox of IMAGE, with this directory as its workspace
-	bin/berth run --image '$(IMAGE)' -v '$(CURDIR):/workspace' -w /workspace -- $(CMD)
+run: build bin/engines ## run the main job: a Debian image, this repository as the workspace
+	internal/quickstart/quickstart.sh
 
 # Everything is compiled before the engine starts: inside its network namespace
 # there is no module proxy. One package at a time: some of them stop the engine.
@@ -40,7 +39,8 @@ conformance: build bin/engines ## run the conformance suite against the fake dri
 
 .PHONY: bench
 bench: build bin/engines ## measure against docker's own commands; needs root
-	bin/engines run -- $(GO) test -count=1 -run='^$$' -bench='$(BENCH)' -benchmem -timeout=25m $(PKG)
+	$(GO) vet ./internal/bench
+	bin/engines run --leaks -- $(GO) test -count=1 -run='^$$' -bench='$(BENCH)' -benchtime=$(BENCHTIME) -timeout=25m ./internal/bench
 
 .PHONY: lint
 lint: bin/golangci-lint ## run the linters, and build the client for macOS

@@ -15,10 +15,11 @@ import (
 )
 
 // tools are the programs an engine needs. docker-proxy serves published ports
-// on loopback addresses.
-var tools = []string{"dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy", "iptables", "iptables-save", "ip6tables-save", "ip"}
+// on loopback addresses; docker, the command, is what berth is measured against.
+var tools = []string{"dockerd", "docker", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy", "iptables", "iptables-save", "ip6tables-save", "ip"}
 
-// packages bring them on Debian and Ubuntu.
+// packages bring them on Debian and Ubuntu. Where the docker command is not in
+// docker.io, it is in docker-cli.
 var packages = []string{"docker.io", "iptables", "iproute2", "ca-certificates"}
 
 // toolDirs are searched after PATH: a user's PATH often lacks the sbin ones.
@@ -100,15 +101,24 @@ func aptInstall(ctx context.Context, apt string) error {
 		}
 		return nil
 	}
-	args := append([]string{"-o", "DPkg::Lock::Timeout=120", "install", "-y", "--no-install-recommends"}, packages...)
-	if run(args...) == nil {
-		return nil
+	install := func(packages ...string) error {
+		args := append([]string{"-o", "DPkg::Lock::Timeout=120", "install", "-y", "--no-install-recommends"}, packages...)
+		if run(args...) == nil {
+			return nil
+		}
+		// The package lists may be old or absent.
+		if err := run("-o", "DPkg::Lock::Timeout=120", "update"); err != nil {
+			return err
+		}
+		return run(args...)
 	}
-	// The package lists may be old or absent.
-	if err := run("-o", "DPkg::Lock::Timeout=120", "update"); err != nil {
+	if err := install(packages...); err != nil {
 		return err
 	}
-	return run(args...)
+	if _, err := lookTool("docker"); err != nil {
+		return install("docker-cli")
+	}
+	return nil
 }
 
 // policyFile is the script that Debian's package scripts ask before they start
