@@ -146,7 +146,7 @@ func (a *app) stateDir() (string, error) {
 		return "/var/lib/berth", nil
 	}
 	if a.home() == "" {
-		return "", &backend.Error{Kind: backend.Invalid, Op: "berth", Message: "no place for state: set HOME or BERTH_STATE_DIR"}
+		return "", &backend.Error{Kind: backend.Invalid, Message: "no place for state: set HOME or BERTH_STATE_DIR"}
 	}
 	return filepath.Join(a.home(), ".local", "state", "berth"), nil
 }
@@ -223,7 +223,7 @@ func (a *app) choose(ctx context.Context, everything bool) (backend.Driver, []ch
 	}
 	if chosen == nil {
 		return nil, choices, &backend.Error{
-			Kind: backend.Unavailable, Op: "berth", Message: "no container engine answers (berth doctor says more)", Err: errors.Join(errs...),
+			Kind: backend.Unavailable, Message: "no container engine answers (berth doctor says more)", Err: errors.Join(errs...),
 		}
 	}
 	return chosen, choices, nil

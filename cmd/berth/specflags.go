@@ -124,7 +124,7 @@ func (a *app) compose(cmd *cobra.Command, f *specFlags, args []string) (*compose
 		}
 		s, err := specyaml.Decode(doc, f.file)
 		if err != nil {
-			return nil, &backend.Error{Kind: backend.Invalid, Op: "berth", Err: err}
+			return nil, &backend.Error{Kind: backend.Invalid, Err: err}
 		}
 		layers = append(layers, specsource.Layer{Name: f.file, Spec: s})
 	}
@@ -140,7 +140,7 @@ func (a *app) compose(cmd *cobra.Command, f *specFlags, args []string) (*compose
 	}
 	oh, err := openhands.Read(in)
 	if err != nil {
-		return nil, &backend.Error{Kind: backend.Invalid, Op: "berth", Err: err}
+		return nil, &backend.Error{Kind: backend.Invalid, Err: err}
 	}
 	layers = append(layers, specsource.Layer{Name: "environment", Spec: oh.Spec, Sources: oh.Sources}, flags)
 	out := &composed{warnings: a.heed(cmd, oh.Hints)}
@@ -162,7 +162,7 @@ func (a *app) compose(cmd *cobra.Command, f *specFlags, args []string) (*compose
 		}
 		p, err := policyfile.Decode(data, path)
 		if err != nil {
-			return nil, &backend.Error{Kind: backend.Invalid, Op: "berth", Err: err}
+			return nil, &backend.Error{Kind: backend.Invalid, Err: err}
 		}
 		out.policies = append(out.policies, p.Policy)
 		out.unsafe = append(out.unsafe, p.Unsafe...)
@@ -228,10 +228,10 @@ func readFile(path, what string) ([]byte, error) {
 		data, err = os.ReadFile(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &backend.Error{Kind: backend.NotFound, Op: "berth", Message: what, Err: err}
+		return nil, &backend.Error{Kind: backend.NotFound, Message: what, Err: err}
 	}
 	if err != nil {
-		return nil, &backend.Error{Kind: backend.Invalid, Op: "berth", Message: what, Err: err}
+		return nil, &backend.Error{Kind: backend.Invalid, Message: what, Err: err}
 	}
 	return data, nil
 }
@@ -660,7 +660,7 @@ func (a *app) specCmd() *cobra.Command {
 				a.warn("%s", w)
 			}
 			if err := spec.Validate(c.spec); err != nil {
-				return &backend.Error{Kind: backend.Invalid, Op: "berth", Err: err}
+				return &backend.Error{Kind: backend.Invalid, Err: err}
 			}
 			shown := spec.Redact(c.spec)
 			if a.json() {
@@ -699,7 +699,7 @@ func (a *app) validateFile(path string) error {
 		}
 	}
 	if err != nil {
-		return &backend.Error{Kind: backend.Invalid, Op: "berth", Err: err}
+		return &backend.Error{Kind: backend.Invalid, Err: err}
 	}
 	return nil
 }

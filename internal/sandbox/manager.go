@@ -476,10 +476,24 @@ func invalid(err error) error {
 	e := &backend.Error{Kind: backend.Invalid, Op: "sandbox.validate", Err: err}
 	var problems spec.Problems
 	if errors.As(err, &problems) && len(problems) > 0 {
-		e.Field = problems[0].Path
+		e.Field, e.Err = problems[0].Path, firstBare{problems}
 	}
 	return e
 }
+
+// firstBare prints problems without the first one's path, which the error
+// around them prints.
+type firstBare struct{ problems spec.Problems }
+
+func (f firstBare) Error() string {
+	text := f.problems[0].Message
+	if rest := f.problems[1:]; len(rest) > 0 {
+		text += "\n" + rest.Error()
+	}
+	return text
+}
+
+func (f firstBare) Unwrap() error { return f.problems }
 
 // pending refuses a decision that is not complete although everything is known.
 func pending(d policy.Decision) error {
