@@ -15,9 +15,9 @@ import (
 	"github.com/berthrun/berth/spec/openhands"
 )
 
-var update = flag.Bool("update", false, "write docs/openhands.md")
+var update = flag.Bool("update", false, "write README.md")
 
-const docsFile = "../../docs/openhands.md"
+const docsFile = "README.md"
 
 // TestDocs: the page in docs says what the table says. "go generate" writes
 // it.
@@ -33,7 +33,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("docs/openhands.md is out of date, run go generate in spec/openhands (-want +got):\n%s", diff)
+		t.Errorf("README.md is out of date, run go generate in spec/openhands (-want +got):\n%s", diff)
 	}
 }
 
