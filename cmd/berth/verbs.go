@@ -23,6 +23,8 @@ func (a *app) lsCmd() *cobra.Command {
 	var labels []string
 	c := &cobra.Command{
 		Use: "ls", Aliases: []string{"ps"}, Short: "List sandboxes", Args: cobra.NoArgs,
+		Long: `ls lists sandboxes. It also removes what a run left whose client was killed: the
+sandbox, when its command has ended since, and its directory.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := a.manager(cmd.Context())
 			if err != nil {
@@ -32,6 +34,11 @@ func (a *app) lsCmd() *cobra.Command {
 			for _, l := range labels {
 				k, v, _ := strings.Cut(l, "=")
 				opts.Labels[k] = v
+			}
+			if removed, err := m.Reconcile(cmd.Context()); err != nil {
+				a.warn("what killed clients left could not be removed: %v", err)
+			} else if len(removed) > 0 {
+				a.log.Info("removed what killed clients left", "sandboxes", removed)
 			}
 			list, err := m.List(cmd.Context(), opts)
 			if err != nil {

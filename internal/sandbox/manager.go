@@ -315,7 +315,7 @@ func (m *Manager) create(ctx context.Context, p *Prepared) (_ *backend.Status, e
 		return nil, &backend.Error{Kind: backend.NotFound, Op: "sandbox.create", Field: "image.ref", Message: "image " + p.Spec.Image.Ref + " is not on the engine"}
 	}
 	cr.ID = newID()
-	if err := m.state.make(cr.ID); err != nil {
+	if err := m.state.make(cr.ID, engineOf(p.Info)); err != nil {
 		return nil, local("sandbox.create", cr.ID, err)
 	}
 	defer func() {

@@ -65,9 +65,19 @@ func validID(id backend.ID) bool {
 }
 
 // make creates the directories of a new sandbox. A collision with an earlier
-// sandbox is an error: its content must not be inherited.
-func (s *state) make(id backend.ID) error {
+// sandbox is an error: its content must not be inherited. The engine that will
+// have it is noted, so that an abandoned directory can be told from one of a
+// sandbox elsewhere.
+func (s *state) make(id backend.ID, engine string) (err error) {
 	if err := os.Mkdir(s.sandbox(id), 0o700); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.remove(id))
+		}
+	}()
+	if err := os.WriteFile(filepath.Join(s.sandbox(id), "engine"), []byte(engine), 0o600); err != nil {
 		return err
 	}
 	if err := os.Mkdir(s.run(id), 0o700); err != nil {
@@ -75,6 +85,16 @@ func (s *state) make(id backend.ID) error {
 	}
 	// Any inner uid serves from here; the parent shuts everybody else out.
 	return os.Chmod(s.run(id), 0o777)
+}
+
+// engine is which engine a sandbox's directory was made for; empty when that is
+// not known.
+func (s *state) engine(id backend.ID) string {
+	data, err := os.ReadFile(filepath.Join(s.sandbox(id), "engine"))
+	if err != nil {
+		return ""
+	}
+	return string(data)
 }
 
 // makeHome creates HOME for an inner uid. A caller who cannot give it away

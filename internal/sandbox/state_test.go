@@ -18,7 +18,7 @@ func TestStateIsClosedToOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := newID()
-	if err := st.make(id); err != nil {
+	if err := st.make(id, "engine"); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]os.FileMode{dir: 0o700, st.sandbox(id): 0o700, st.run(id): 0o777} {
@@ -30,7 +30,7 @@ func TestStateIsClosedToOthers(t *testing.T) {
 			t.Errorf("%s: mode %04o, want %04o", path, got, want)
 		}
 	}
-	if err := st.make(id); err == nil {
+	if err := st.make(id, "engine"); err == nil {
 		t.Error("the directory of another sandbox was taken over")
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
@@ -52,7 +52,7 @@ func TestStateRemoveStaysInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := newID()
-	if err := st.make(id); err != nil {
+	if err := st.make(id, "engine"); err != nil {
 		t.Fatal(err)
 	}
 	// What a hostile sandbox leaves in its run directory.
