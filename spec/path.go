@@ -87,7 +87,7 @@ func SetFields(s *Sandbox) []Path {
 	add(s.Life.Health != nil, "life.health")
 	add(len(s.Labels) > 0, "labels")
 	for _, k := range slices.Sorted(maps.Keys(s.Extensions)) {
-		add(true, Path("extensions."+k))
+		add(true, Path("extensions").Key(k))
 	}
 	return out
 }

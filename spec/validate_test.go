@@ -102,6 +102,52 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// Common mistakes have an answer of their own.
+func TestValidateAdvice(t *testing.T) {
+	for _, tt := range []struct {
+		set  func(*spec.Sandbox)
+		want string
+	}{
+		{func(s *spec.Sandbox) { s.Mounts[0].Type = "overlay" }, `mounts[0].type: "overlay" is a mode, not a type: write type: bind and mode: overlay`},
+		{func(s *spec.Sandbox) { s.Mounts[0].Source = "./src" }, `mounts[0].source: "./src" is not absolute: write the path from /`},
+		{func(s *spec.Sandbox) { s.Mounts[0].Source = "/a/../b" }, `mounts[0].source: "/a/../b" has a .. element: write the path that it leads to`},
+		{func(s *spec.Sandbox) { s.Mounts[0].Source = "/a/" }, `mounts[0].source: "/a/" is not clean: remove empty and . elements and the / at the end`},
+		{func(s *spec.Sandbox) { s.Mounts[0] = spec.Mount{Source: "./src", Target: "/a"} }, `mounts[0].source: "./src" is not the name of a volume: for a folder of the host write its absolute path and type: bind`},
+		{func(s *spec.Sandbox) { s.Mounts[0].Target = "/" }, `mounts[0].target: "/" cannot be replaced: want a path below it`},
+		{func(s *spec.Sandbox) { s.Mounts[0].Target = "/dev/shm" }, `mounts[0].target: "/dev/shm" is made by the engine: set resources.shm for its size`},
+		{func(s *spec.Sandbox) { s.Mounts[0].Target = "/dev/pts" }, `mounts[0].target: "/dev/pts" is in /dev, which the engine fills: mount somewhere else`},
+		{func(s *spec.Sandbox) { s.Security.Devices = []string{"/dev/kvm:rw"} }, `security.devices[0]: "/dev/kvm:rw" is not valid: write /dev/kvm:/dev/kvm:rw`},
+		{func(s *spec.Sandbox) { s.Network.Egress = []spec.EgressRule{{CIDR: "::1"}} }, `network.egress[0].cidr: "::1" has no length: write ::1/128`},
+		{func(s *spec.Sandbox) { s.Resources.Memory = spec.MiB }, `resources.memory: 1Mi is too small for any program: want at least 6Mi`},
+		{func(s *spec.Sandbox) { s.Image.Pull = "allways" }, `image.pull: "allways" is not known: want missing, always or never`},
+		{func(s *spec.Sandbox) { s.Life.StopGrace = spec.Duration(2 * time.Hour) }, `life.stopGrace: 2h0m0s is out of range: want at most 1h0m0s`},
+		{func(s *spec.Sandbox) { s.Resources.CPUs = -1500 }, `resources.cpus: -1.5 is out of range: want at least 0`},
+	} {
+		s := &spec.Sandbox{Image: spec.Image{Ref: "debian"}, Mounts: []spec.Mount{{Type: spec.MountBind, Source: "/a", Target: "/a"}}}
+		tt.set(s)
+		if got := message(spec.Validate(s)); got != tt.want {
+			t.Errorf("got  %s\nwant %s", got, tt.want)
+		}
+	}
+}
+
+func BenchmarkValidate(b *testing.B) {
+	for name, data := range corpus(b, "good", 25) {
+		if name != "mounts.yaml" {
+			continue
+		}
+		s, _, err := read(data, name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if err := spec.Validate(s); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestValidateAcceptsEveryCapability(t *testing.T) {
 	names := spec.CapabilityNames()
 	if len(names) != 41 { // CAP_LAST_CAP is 40, CHECKPOINT_RESTORE

@@ -62,10 +62,11 @@ func visitNode(n node, visit func(node)) {
 			}
 		})
 	case reflect.Struct:
-		for _, f := range reflect.VisibleFields(v.Type()) {
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			pattern := string(Path(n.pattern).Field(name))
-			visitNode(node{n.path.Field(name), pattern, v.FieldByIndex(f.Index), false}, visit)
+			visitNode(node{n.path.Field(name), pattern, v.Field(i), false}, visit)
 		}
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {

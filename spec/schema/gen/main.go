@@ -153,6 +153,9 @@ func (g *generator) decorate(s *jsonschema.Schema, t reflect.Type, path string) 
 			return err
 		}
 		property.Description = g.docs.text(t.Name(), field.Name)
+		if rest, ok := strings.CutPrefix(property.Description, field.Name); ok {
+			property.Description = name + rest // a comment starts with the Go name
+		}
 		if property.Description == "" {
 			return fmt.Errorf("%s.%s has no comment", t.Name(), field.Name)
 		}
