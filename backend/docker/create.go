@@ -80,8 +80,14 @@ func (d *driver) Create(ctx context.Context, req *backend.CreateRequest) (*backe
 
 	made := &leftovers{volumes: fresh, name: out.Name}
 	for _, m := range out.Host.Mounts {
-		if m.VolumeOptions != nil && m.VolumeOptions.Labels[labelID] == string(req.ID) {
+		if m.VolumeOptions == nil {
+			continue
+		}
+		if m.VolumeOptions.Labels[labelID] == string(req.ID) {
 			made.volumes = append(made.volumes, m.Source)
+		}
+		if m.VolumeOptions.Labels[labelVolume] == sharedVolume {
+			made.shared = append(made.shared, m.Source)
 		}
 	}
 	st, err := d.build(ctx, req, info, out, fresh, made)
@@ -100,14 +106,22 @@ var errTwin = errors.New("made by another process")
 // build makes the container and everything after it. With an error and a
 // status, the status is that of a twin that won.
 func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *backend.Info, out *request, fresh []string, made *leftovers) (*backend.Status, error) {
-	if err := d.prepareSupport(ctx, req, out); err != nil {
+	if err := d.prepareSupport(ctx, req, out, made); err != nil {
 		return nil, err
 	}
-	resp, err := finish(ctx, func(ctx context.Context) (container.CreateResponse, error) {
+	create := func(ctx context.Context) (container.CreateResponse, error) {
 		return d.cli.ContainerCreate(ctx, out.Config, out.Host, out.Networking, nil, out.Name)
-	})
+	}
+	resp, err := finish(ctx, create)
+	if err != nil && len(out.copies) > 0 && strings.Contains(err.Error(), "source path does not exist") {
+		// The last other user of a shared volume took it along just now.
+		if err := d.prepareSupport(ctx, req, out, made); err != nil {
+			return nil, err
+		}
+		resp, err = finish(ctx, create)
+	}
 	if cerrdefs.IsConflict(err) || cerrdefs.IsAlreadyExists(err) {
-		made.container, made.volumes = "none", nil
+		made.container, made.volumes, made.shared = "none", nil, nil
 		return d.twin(ctx, req, out, err)
 	}
 	if err != nil {
@@ -126,9 +140,6 @@ func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *ba
 		}
 	}
 	if err := d.ownVolumes(ctx, req, out, resp.ID, fresh); err != nil {
-		return nil, err
-	}
-	if err := d.copySupport(ctx, req, out, resp.ID); err != nil {
 		return nil, err
 	}
 	c, err := d.cli.ContainerInspect(ctx, resp.ID)
@@ -340,6 +351,7 @@ type leftovers struct {
 	container string   // "": not known; "none": surely none
 	name      string   // the container's name, when its id is not known
 	volumes   []string // made or about to be made for this sandbox
+	shared    []string // made or used, and used by others too
 }
 
 // undo takes back what a failed create has made, and joins what it could not.
@@ -382,6 +394,9 @@ func (d *driver) undo(ctx context.Context, id backend.ID, made *leftovers, cause
 		d.forget(id)
 		if all, err := d.containers(ctx); err == nil {
 			d.dropIsolated(ctx, id, all)
+			if made != nil {
+				d.dropShared(ctx, id, made.shared, all)
+			}
 		}
 	})
 	if len(leak.Left) > 0 {

@@ -158,15 +158,21 @@ func progress(r io.Reader) iter.Seq2[progressLine, error] {
 // LoadImage hands the archive to the engine.
 func (d *driver) LoadImage(ctx context.Context, archive io.Reader) ([]*backend.Image, error) {
 	const op = "image-load"
-	resp, err := d.cli.ImageLoad(ctx, archive, client.ImageLoadWithQuiet(true))
+	info, err := d.probe(ctx)
 	if err != nil {
-		return nil, d.loadError(ctx, err)
+		return nil, err
+	}
+	l := loadable(archive, ocispec.Platform{OS: info.OS, Architecture: info.Arch})
+	defer l.Close()
+	resp, err := d.cli.ImageLoad(ctx, l, client.ImageLoadWithQuiet(true))
+	if err != nil {
+		return nil, d.loadError(ctx, l, err)
 	}
 	defer resp.Body.Close()
 	var refs []string
 	for line, err := range progress(resp.Body) {
 		if err != nil {
-			return nil, d.loadError(ctx, err)
+			return nil, d.loadError(ctx, l, err)
 		}
 		text := strings.TrimSpace(line.Stream)
 		for _, mark := range []string{"Loaded image ID: ", "Loaded image: "} {
@@ -194,7 +200,10 @@ func (d *driver) LoadImage(ctx context.Context, archive io.Reader) ([]*backend.I
 
 // loadError tells an archive that is none from a full disk and the like. The
 // engine answers 500 for both.
-func (d *driver) loadError(ctx context.Context, err error) error {
+func (d *driver) loadError(ctx context.Context, l *loader, err error) error {
+	if bad := l.failure(); bad != nil && ctx.Err() == nil {
+		return &backend.Error{Kind: backend.Invalid, Op: "docker.image-load", Message: "the archive cannot be read", Err: bad}
+	}
 	e, ok := d.fail(ctx, "image-load", "", err).(*backend.Error)
 	if !ok {
 		return ctx.Err()

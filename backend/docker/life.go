@@ -361,12 +361,7 @@ func (d *driver) Remove(ctx context.Context, id backend.ID, opts *backend.Remove
 	}
 	// Removing a bridge takes several times as long as removing a container, and
 	// one that has ended does not hold on to it.
-	var volumes []string
-	for _, m := range own.Mounts {
-		if strings.HasPrefix(m.Name, volumeName(id, "")) {
-			volumes = append(volumes, m.Name)
-		}
-	}
+	volumes, shared := supportVolumes(id, own.Mounts)
 	early := own.State != container.StateRunning && own.State != container.StatePaused && own.HostConfig.NetworkMode == isolatedNetwork
 	err = together(
 		func() error { return d.removeContainer(ctx, own.ID, force) },
@@ -392,6 +387,7 @@ func (d *driver) Remove(ctx context.Context, id backend.ID, opts *backend.Remove
 			return d.fail(ctx, "remove", id, err)
 		}
 	}
+	d.dropShared(ctx, id, shared, all)
 	return nil
 }
 

@@ -32,6 +32,7 @@ const (
 	labelRecord  = "berth.record"
 	labelNetwork = "berth.network" // on networks: isolated, shared or internal
 	labelVolume  = "berth.volume"  // on volumes: what it is for
+	labelHelper  = "berth.helper"  // on containers that never run: the sandbox they help to make
 	prefix       = "berth-"
 
 	isolatedNetwork = "berth-isolated"
@@ -66,7 +67,7 @@ type request struct {
 	// read-only binds of what is mounted below their sources.
 	submounts []int
 	// copies are support mounts that a remote engine gets by copy.
-	copies []backend.SupportMount
+	copies []supportCopy
 	// caps is the capability set, which a seccomp profile depends on.
 	caps []string
 }
@@ -492,10 +493,9 @@ func volumeName(id backend.ID, what string) string { return prefix + string(id) 
 func (t *translator) support() {
 	for _, s := range t.req.Support {
 		if t.info.Remote {
-			t.out.copies = append(t.out.copies, s)
-			if m, ok := remoteMount(t.req.ID, s); ok {
-				t.out.Host.Mounts = append(t.out.Host.Mounts, m)
-			}
+			m := remoteMount(t.req.ID, s)
+			t.out.copies = append(t.out.copies, supportCopy{support: s, mount: m})
+			t.out.Host.Mounts = append(t.out.Host.Mounts, m)
 			continue
 		}
 		t.out.Host.Mounts = append(t.out.Host.Mounts, mount.Mount{
