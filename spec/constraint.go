@@ -183,10 +183,8 @@ func (c Constraint) check(v reflect.Value, element bool) (Code, string) {
 	case reflect.String:
 		text := v.String()
 		if c.Enum != nil {
-			for _, e := range c.Enum {
-				if e == text {
-					return "", ""
-				}
+			if slices.Contains(c.Enum, text) {
+				return "", ""
 			}
 			return CodeUnknownValue, fmt.Sprintf("%q is not known%s", text, c.advice())
 		}

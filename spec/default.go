@@ -90,8 +90,8 @@ func Default(s *Sandbox) {
 func dropEmpty(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			dropEmpty(v.Field(i))
+		for _, field := range v.Fields() {
+			dropEmpty(field)
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {

@@ -31,8 +31,7 @@ func ExampleValidate() {
 	err := spec.Validate(s)
 	fmt.Println(err)
 
-	var problems spec.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[spec.Problems](err); ok {
 		fmt.Println(problems[0].Path, problems[0].Code)
 	}
 	// Output:

@@ -34,9 +34,9 @@ func fields() []field {
 		case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 			visit(t.Elem(), field{f.pattern + "[]", f.path.Index(0)})
 		case t.Kind() == reflect.Struct:
-			for i := range t.NumField() {
-				name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-				visit(t.Field(i).Type, field{string(spec.Path(f.pattern).Field(name)), f.path.Field(name)})
+			for structField := range t.Fields() {
+				name, _, _ := strings.Cut(structField.Tag.Get("json"), ",")
+				visit(structField.Type, field{string(spec.Path(f.pattern).Field(name)), f.path.Field(name)})
 			}
 		default:
 			out = append(out, f)

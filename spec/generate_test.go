@@ -102,7 +102,7 @@ func oneIn(t *rapid.T, n int, label string) bool { return rapid.IntRange(1, n).D
 
 func (g generator) fill(t *rapid.T, v reflect.Value, pattern string) {
 	label := pattern
-	if raw, ok := v.Addr().Interface().(*json.RawMessage); ok {
+	if raw, ok := reflect.TypeAssert[*json.RawMessage](v.Addr()); ok {
 		choices := []string{`{}`, `{"a":[1,2.50,null,true,"x<y"],"b":{"c":-0e3}}`, `{"n":9007199254740993}`}
 		if oneIn(t, g.wild, label+" wild") {
 			choices = []string{`[1]`, `"x"`}

@@ -167,8 +167,7 @@ func (d *decoder) root(data []byte) *yaml.Node {
 			return root
 		}
 		if named {
-			var syntax *json.SyntaxError
-			if errors.As(err, &syntax) {
+			if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 				first = newLines(data).position(max(0, int(syntax.Offset)-1))
 			}
 			d.add(first, "", spec.CodeInvalid, "the document is not JSON: %v", err)
@@ -249,7 +248,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, p spec.Path) {
 	if !d.plain(n, p) {
 		return
 	}
-	if raw, ok := v.Addr().Interface().(*json.RawMessage); ok {
+	if raw, ok := reflect.TypeAssert[*json.RawMessage](v.Addr()); ok {
 		*raw = d.raw(n, p)
 		return
 	}

@@ -62,8 +62,7 @@ func TestMessages(t *testing.T) {
 			if diff := cmp.Diff(tt.want, err.Error()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			var problems yaml.Problems
-			if !errors.As(err, &problems) {
+			if _, ok := errors.AsType[yaml.Problems](err); !ok {
 				t.Errorf("%T is not Problems", err)
 			}
 		})
@@ -206,7 +205,7 @@ f:14:3: life.health.command: is required: want the program and arguments that fi
 	if doc.Locate(nil) != nil {
 		t.Error("no error became one")
 	}
-	if other := errors.New("x"); doc.Locate(other) != other {
+	if other := errors.New("x"); !errors.Is(doc.Locate(other), other) {
 		t.Error("an error that is not about the spec was changed")
 	}
 }

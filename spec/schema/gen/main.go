@@ -41,7 +41,7 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is package main
 	}
 }
 
@@ -79,7 +79,7 @@ func generate(source string) ([]byte, error) {
 	root.Required = []string{"image"}
 	root.Properties["mounts"].Items.AnyOf = []*jsonschema.Schema{{Required: []string{"type"}}, {Required: []string{"source"}}}
 	one := root.Properties["network"].Properties["egress"].Items
-	one.MinProperties, one.MaxProperties = jsonschema.Ptr(1), jsonschema.Ptr(1)
+	one.MinProperties, one.MaxProperties = new(1), new(1)
 
 	data, err := json.Marshal(root)
 	if err != nil {
@@ -96,7 +96,7 @@ func generate(source string) ([]byte, error) {
 // either is a number that may be written as text, as quantities are.
 func either(number, pattern string) *jsonschema.Schema {
 	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
-		{Type: number, Minimum: jsonschema.Ptr(0.0)},
+		{Type: number, Minimum: new(0.0)},
 		{Type: "string", Pattern: pattern},
 	}}
 }
@@ -141,8 +141,7 @@ func (g *generator) decorate(s *jsonschema.Schema, t reflect.Type, path string) 
 	if t != reflect.TypeFor[spec.NoFile]() {
 		s.Required = nil // the tags say when a field is written, not when it is needed
 	}
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		child := string(spec.Path(path).Field(name))
 		property := s.Properties[name]
@@ -194,13 +193,13 @@ func (g *generator) constrain(s *jsonschema.Schema, t reflect.Type, path string)
 		s.Not = &jsonschema.Schema{Pattern: c.Not}
 	}
 	if c.Bounded && s.Type == "integer" {
-		s.Minimum = jsonschema.Ptr(float64(c.Min))
+		s.Minimum = new(float64(c.Min))
 		if c.Max <= math.MaxUint32 { // larger ones are the type's own and not exact in JSON
-			s.Maximum = jsonschema.Ptr(float64(c.Max))
+			s.Maximum = new(float64(c.Max))
 		}
 	}
 	if c.Required && t.Kind() == reflect.Slice {
-		s.MinItems = jsonschema.Ptr(1)
+		s.MinItems = new(1)
 	}
 }
 
