@@ -579,8 +579,11 @@ func parseSuid(a *arguments) func(*runner) (Suid, error) {
 			return Suid{}, err
 		}
 		results, err := Decode(run.Stdout)
-		if err != nil || len(results) != 2 {
-			return Suid{}, fmt.Errorf("%s is no probe: exit code %d, %d results, %v", path, run.Code, len(results), err)
+		if err == nil && len(results) != 2 {
+			err = fmt.Errorf("%d results", len(results))
+		}
+		if err != nil {
+			return Suid{}, fmt.Errorf("%s is no probe: exit code %d: %w", path, run.Code, err)
 		}
 		id, err := Value[ID](results[0])
 		if err != nil {

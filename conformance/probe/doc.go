@@ -100,6 +100,9 @@
 //	sha                            Digest          SHA-256 and length of stdin
 //	echo                           Echo            ready, then an output line for every line of stdin and every resize
 //
+// The probe itself has up to 15 tasks while pids runs, and as many megabytes of memory; smaller limits stop
+// it before it can report anything.
+//
 // Sizes are integers, alone or with Ki, Mi or Gi. Durations are Go durations ("250ms").
 // Signals are named without SIG ("TERM", "RTMIN+3") or by number.
 package probe

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -206,13 +207,10 @@ func (a *arguments) oneOf(what string, allowed ...string) string {
 	if a.err != nil {
 		return ""
 	}
-	for _, name := range allowed {
-		if word == name {
-			return word
-		}
+	if !slices.Contains(allowed, word) {
+		a.fail("%s %q is none of %s", what, word, strings.Join(allowed, ", "))
 	}
-	a.fail("%s %q is none of %s", what, word, strings.Join(allowed, ", "))
-	return ""
+	return word
 }
 
 // endpoint takes a network and an address in it: a path for unix, else host:port with the port as a number.

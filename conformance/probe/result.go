@@ -124,9 +124,9 @@ func Decode(output []byte) ([]Result, error) {
 // decodeLine decodes one output line without its line end.
 func decodeLine(line []byte) ([]Result, error) {
 	var results []Result
-	// %v: an empty line is io.EOF to the decoder, which to callers means the end of the output.
-	if err := decodeStrict(line, &results); err != nil {
-		return nil, fmt.Errorf("probe output %s: %v", quote(line), err)
+	// An empty line is io.EOF to the decoder, which to callers means the end of the output.
+	if err := decodeStrict(line, &results); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("probe output %s: %w", quote(line), err)
 	}
 	if len(results) == 0 {
 		return nil, fmt.Errorf("probe output %s: no results", quote(line))

@@ -125,19 +125,19 @@ type exitRequest int
 func (e exitRequest) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 func (r *runner) chain(steps []step) int {
-	for _, s := range steps {
+	for i, s := range steps {
 		value, err := s.run(r)
 		var exit exitRequest
 		var errno Errno
 		switch {
 		case errors.As(err, &exit):
-			r.flush()
+			_ = r.flush() // the code that was asked for counts
 			return int(exit)
 		case r.ctx.Err() != nil:
 			// Run has an exit code of its own and may have returned.
 			return ExitFailure
 		case err != nil && !errors.As(err, &errno):
-			r.flush()
+			_ = r.flush() // it fails anyway
 			fmt.Fprintf(r.stderr, "berth-probe: %s: %v\n", s.command.name, err)
 			return ExitFailure
 		case s.command.raw && err == nil:
@@ -148,13 +148,12 @@ func (r *runner) chain(steps []step) int {
 			result.Detail = err.Error()
 		}
 		r.emit(result)
-		if s.command.standing {
-			r.flush()
+		if s.command.standing || i == len(steps)-1 {
+			if err := r.flush(); err != nil {
+				fmt.Fprintf(r.stderr, "berth-probe: cannot write results: %v\n", err)
+				return ExitFailure
+			}
 		}
-	}
-	if err := r.flush(); err != nil {
-		fmt.Fprintf(r.stderr, "berth-probe: cannot write results: %v\n", err)
-		return ExitFailure
 	}
 	if r.standing {
 		<-r.ctx.Done()

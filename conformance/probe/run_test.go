@@ -184,16 +184,16 @@ type session struct {
 	stdin *io.PipeWriter
 }
 
-func begin(t *testing.T, ctx context.Context, sys probe.System, commands ...[]string) *session {
+func begin(ctx context.Context, t *testing.T, sys probe.System, commands ...[]string) *session {
 	t.Helper()
 	in, stdin := io.Pipe()
 	out, stdout := io.Pipe()
 	s := &session{t: t, lines: probe.NewReader(out), code: make(chan int, 1), stdin: stdin}
 	go func() {
 		s.code <- probe.Run(ctx, sys, probe.Line(commands...), in, stdout, io.Discard)
-		stdout.Close()
+		_ = stdout.Close()
 	}()
-	t.Cleanup(func() { in.Close(); stdin.Close(); out.Close() })
+	t.Cleanup(func() { _, _, _ = in.Close(), stdin.Close(), out.Close() })
 	return s
 }
 
@@ -225,7 +225,7 @@ func TestSignals(t *testing.T) {
 	t.Run("default ends at once", func(t *testing.T) {
 		for name, code := range map[string]int{"TERM": 143, "INT": 130, "HUP": 129, "USR1": 138} {
 			m := newModel()
-			s := begin(t, t.Context(), m, []string{"args", "first"}, []string{"sleep", "1h"}, []string{"write", "/late", "x"})
+			s := begin(t.Context(), t, m, []string{"args", "first"}, []string{"sleep", "1h"}, []string{"write", "/late", "x"})
 			if got := s.next(); got[0].Command != "args" {
 				t.Errorf("before the wait: %+v", got)
 			}
@@ -238,21 +238,21 @@ func TestSignals(t *testing.T) {
 	})
 	t.Run("standing chain", func(t *testing.T) {
 		m := newModel()
-		s := begin(t, t.Context(), m, []string{"hold"})
+		s := begin(t.Context(), t, m, []string{"hold"})
 		s.next()
 		m.signals <- "WINCH"
 		m.signals <- "TERM"
 		s.ends(143)
 	})
 	t.Run("standing in the middle does not hold", func(t *testing.T) {
-		s := begin(t, t.Context(), newModel(), []string{"trap", "TERM", "7"}, []string{"args"})
+		s := begin(t.Context(), t, newModel(), []string{"trap", "TERM", "7"}, []string{"args"})
 		s.next()
 		s.next()
 		s.ends(0)
 	})
 	t.Run("trap and ignore", func(t *testing.T) {
 		m := newModel()
-		s := begin(t, t.Context(), m, []string{"ignore", "SIGINT"}, []string{"trap", "RTMIN+3", "7"})
+		s := begin(t.Context(), t, m, []string{"ignore", "SIGINT"}, []string{"trap", "RTMIN+3", "7"})
 		for _, want := range []probe.Result{
 			{Command: "ignore", Args: []string{"SIGINT"}, Value: &probe.Signal{Signal: "INT"}},
 			{Command: "trap", Args: []string{"RTMIN+3", "7"}, Value: &probe.Signal{Signal: "RTMIN+3"}},
@@ -275,7 +275,7 @@ func TestSignals(t *testing.T) {
 	})
 	t.Run("the end of the context is SIGKILL", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := begin(t, ctx, newModel(), []string{"ignore", "TERM"})
+		s := begin(ctx, t, newModel(), []string{"ignore", "TERM"})
 		s.next()
 		cancel()
 		s.ends(137)
@@ -298,11 +298,11 @@ func TestSignals(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatal("it does not end")
 		}
-		stdout.Close()
+		_ = stdout.Close()
 	})
 	t.Run("kill-self", func(t *testing.T) {
 		m := newModel()
-		s := begin(t, t.Context(), m, []string{"args"}, []string{"kill-self", "9"}, []string{"args"})
+		s := begin(t.Context(), t, m, []string{"args"}, []string{"kill-self", "9"}, []string{"args"})
 		s.next()
 		s.ends(137)
 		if m.died != "KILL" {
@@ -313,7 +313,7 @@ func TestSignals(t *testing.T) {
 
 func TestEcho(t *testing.T) {
 	m := newModel()
-	s := begin(t, t.Context(), m, []string{"echo"})
+	s := begin(t.Context(), t, m, []string{"echo"})
 	line := func(event probe.EchoEvent, text string) {
 		t.Helper()
 		want := []probe.Result{{Command: "echo", Args: []string{}, Value: &probe.Echo{
@@ -334,7 +334,7 @@ func TestEcho(t *testing.T) {
 	if _, err := io.WriteString(s.stdin, "no line end"); err != nil {
 		t.Fatal(err)
 	}
-	s.stdin.Close()
+	_ = s.stdin.Close()
 	line(probe.EchoRead, "no line end")
 	s.ends(0)
 }

@@ -226,7 +226,7 @@ type Memory struct {
 // Pids is the value of pids.
 type Pids struct {
 	Started int `json:"started"` // children alive at the same time
-	Before  int `json:"before"`  // tasks of the probe itself at that time, for a pids limit counts them too
+	Before  int `json:"before"`  // tasks of the probe besides them; a pids limit counts them too
 }
 
 // CPU is the value of cpu.

@@ -51,7 +51,7 @@ const pageSize = 4096
 func child(j *job, parent uintptr) {
 	if j.kind != jobOrphan {
 		// Nothing is to stay behind when the probe is killed in the middle.
-		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
+		_, _, _ = syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
 		if now, _, _ := syscall.RawSyscall6(unix.SYS_GETPPID, 0, 0, 0, 0, 0, 0); now != parent {
 			die(1)
 		}
@@ -59,7 +59,7 @@ func child(j *job, parent uintptr) {
 	switch j.kind {
 	case jobSleep:
 		for {
-			syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+			_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 		}
 	case jobSyscall:
 		_, _, errno := syscall.RawSyscall6(j.number, j.args[0], j.args[1], j.args[2], j.args[3], j.args[4], j.args[5])
@@ -76,7 +76,8 @@ func child(j *job, parent uintptr) {
 				break
 			}
 			if pid == 0 {
-				syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, uintptr(unsafe.Pointer(&j.linger)), 0, 0, 0)
+				//nolint:gosec // G103: the child has a copy of the memory
+				_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, uintptr(unsafe.Pointer(&j.linger)), 0, 0, 0)
 				die(0)
 			}
 			j.report[0]++
@@ -90,7 +91,7 @@ func child(j *job, parent uintptr) {
 //go:norace
 func die(code uintptr) {
 	for {
-		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, code, 0, 0, 0, 0, 0)
+		_, _, _ = syscall.RawSyscall6(unix.SYS_EXIT_GROUP, code, 0, 0, 0, 0, 0)
 	}
 }
 
@@ -163,6 +164,7 @@ func shared() (report *[2]uint64, free func(), err error) {
 	if err != nil {
 		return nil, nil, refused(err)
 	}
+	//nolint:gosec // G103: the page is larger than the two words and is freed by the caller only
 	return (*[2]uint64)(unsafe.Pointer(&page[0])), func() { _ = unix.Munmap(page) }, nil
 }
 

@@ -4,6 +4,7 @@ package osys
 
 import (
 	"context"
+	"errors"
 	"os"
 	"runtime"
 	"strconv"
@@ -56,9 +57,7 @@ func (System) UseMemory(ctx context.Context, n int64, inSelf bool) (probe.Memory
 // UsePIDs implements [probe.LoadSystem].
 func (System) UsePIDs(ctx context.Context, n int) (probe.Pids, error) {
 	var use probe.Pids
-	if tasks, err := os.ReadDir("/proc/self/task"); err == nil {
-		use.Before = len(tasks)
-	}
+	spareThreads(4)
 	var children []int
 	var refusal error
 	for len(children) < n && ctx.Err() == nil {
@@ -70,6 +69,10 @@ func (System) UsePIDs(ctx context.Context, n int) (probe.Pids, error) {
 		children = append(children, pid)
 	}
 	use.Started = len(children)
+	// Only now: the runtime may start a thread at any time, but none beyond the limit.
+	if tasks, err := os.ReadDir("/proc/self/task"); err == nil {
+		use.Before = len(tasks)
+	}
 	for _, pid := range children {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
@@ -82,6 +85,25 @@ func (System) UsePIDs(ctx context.Context, n int) (probe.Pids, error) {
 		return use, ctx.Err()
 	}
 	return use, refusal
+}
+
+// spareThreads makes the Go runtime keep n more threads. At a pids limit it could not start one when it
+// wants to, and would end the program.
+func spareThreads(n int) {
+	var locked, ended sync.WaitGroup
+	release := make(chan struct{})
+	locked.Add(n)
+	for range n {
+		ended.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread() // the thread stays, idle
+			locked.Done()
+			<-release
+		})
+	}
+	locked.Wait()
+	close(release)
+	ended.Wait()
 }
 
 // UseCPU implements [probe.LoadSystem].
@@ -141,7 +163,7 @@ func (System) OpenFiles(n int) (probe.Files, error) {
 	}()
 	for len(fds) < n {
 		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {

@@ -64,7 +64,7 @@ func errnoName(number syscall.Errno) probe.Errno {
 // retry calls f again while a signal interrupts it.
 func retry(f func() error) error {
 	for {
-		if err := f(); err != unix.EINTR {
+		if err := f(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	} else {
 		code = m.Run()
 	}
-	os.RemoveAll(dir)
+	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
@@ -290,13 +290,11 @@ probe=$3; shift 3; exec "$probe" "$@"`
 
 func TestExecAndSetuid(t *testing.T) {
 	// Beside the program, for there other users can go.
-	dir, err := os.MkdirTemp(filepath.Dir(program), "exec-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
+	dir := filepath.Join(filepath.Dir(program), t.Name())
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	copied, broken, plain := filepath.Join(dir, "copy"), filepath.Join(dir, "broken"), filepath.Join(dir, "plain")
 	got := output(t, command(t,
 		[]string{"mkexec", copied}, []string{"write", broken, "\x01not a program", "755"}, []string{"write", plain, "x", "644"},

@@ -4,6 +4,7 @@ package osys
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"syscall"
@@ -175,10 +176,10 @@ func TestForkedChildEndsWithContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if _, err := wait(ctx, pid); err != context.Canceled {
+	if _, err := wait(ctx, pid); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
-	if err := unix.Kill(pid, 0); err != unix.ESRCH {
+	if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
 		t.Errorf("child %d: %v, want it gone", pid, err)
 	}
 }

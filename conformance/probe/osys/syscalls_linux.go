@@ -39,12 +39,12 @@ func syscallTable() map[string]syscallEntry {
 		block := new([32]uint64)
 		copy(block[:], values)
 		memory = append(memory, block)
-		return uintptr(unsafe.Pointer(block))
+		return uintptr(unsafe.Pointer(block)) //nolint:gosec // G103: entry.memory keeps it
 	}
 	text := func(s string) uintptr {
 		block := append([]byte(s), 0)
 		memory = append(memory, block)
-		return uintptr(unsafe.Pointer(&block[0]))
+		return uintptr(unsafe.Pointer(&block[0])) //nolint:gosec // G103: entry.memory keeps it
 	}
 	here := uintptr(unix.AT_FDCWD & math.MaxUint32)
 	parent := uintptr(os.Getpid())
