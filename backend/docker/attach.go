@@ -8,6 +8,8 @@ import (
 	"io"
 	"maps"
 	"net/url"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -117,6 +119,11 @@ func (d *driver) Exec(ctx context.Context, id backend.ID, req *backend.ExecReque
 	streams := req.Streams
 	held = &holder{w: streams.Stdout}
 	streams.Stdout = held
+	head := &header{w: streams.Stderr}
+	streams.Stderr = head
+	if req.TTY {
+		head.w, held.w = held.w, head
+	}
 	p.run(streams, req.TTY)
 	p.wait = func(ctx context.Context) (*backend.Exit, error) {
 		select {
@@ -128,7 +135,7 @@ func (d *driver) Exec(ctx context.Context, id backend.ID, req *backend.ExecReque
 		defer p.mu.Unlock()
 		if p.exit == nil {
 			var err error
-			if p.exit, err = d.execExit(ctx, id, made.ID, held); err != nil {
+			if p.exit, err = d.execExit(ctx, id, made.ID, req.Argv[0], held, head); err != nil {
 				return nil, err
 			}
 		}
@@ -168,7 +175,7 @@ func (d *driver) execError(ctx context.Context, id backend.ID, err error) error 
 
 // execExit asks how an exec ended whose output has ended. The engine may notice
 // the end of the process a moment after that of its output.
-func (d *driver) execExit(ctx context.Context, id backend.ID, exec string, held *holder) (*backend.Exit, error) {
+func (d *driver) execExit(ctx context.Context, id backend.ID, exec, command string, held *holder, head *header) (*backend.Exit, error) {
 	pause := time.Millisecond
 	for {
 		in, err := d.cli.ContainerExecInspect(ctx, exec)
@@ -183,6 +190,7 @@ func (d *driver) execExit(ctx context.Context, id backend.ID, exec string, held 
 				code = startExit(text)
 			} else {
 				held.release()
+				code = execFailed(code, command, head.text())
 			}
 			return &backend.Exit{Code: code}, nil
 		}
@@ -270,6 +278,55 @@ func (h *holder) text() string {
 	}
 	text := strings.TrimSpace(string(h.held))
 	return text
+}
+
+// header passes output on and remembers its beginning.
+type header struct {
+	w     io.Writer
+	mu    sync.Mutex
+	first []byte
+	more  bool
+}
+
+const headerLimit = 4096 + 100 // the longest path and what runc says of it
+
+func (h *header) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	keep := min(len(p), headerLimit-len(h.first))
+	h.first = append(h.first, p[:keep]...)
+	h.more = h.more || keep < len(p)
+	h.mu.Unlock()
+	if h.w == nil {
+		return len(p), nil
+	}
+	return h.w.Write(p)
+}
+
+// text is all of the output, when it is short.
+func (h *header) text() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.more {
+		return ""
+	}
+	return string(h.first)
+}
+
+// runcFailed is all that an exec says whose file the kernel refused: runc is
+// the process then, and ends with 1 or 255.
+var runcFailed = regexp.MustCompile(`^exec (\S+): ([a-z ]+)\r?\n$`)
+
+// execFailed corrects the exit code of a command that the kernel could not
+// execute, such as a file in an unknown format.
+func execFailed(code int, command, stderr string) int {
+	m := runcFailed.FindStringSubmatch(stderr)
+	if m == nil || code != 1 && code != 255 || path.Base(m[1]) != path.Base(command) {
+		return code
+	}
+	if m[2] == "no such file or directory" {
+		return 127
+	}
+	return 126
 }
 
 func asStatus(err error, target **statusError) bool {

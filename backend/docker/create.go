@@ -106,7 +106,7 @@ var errTwin = errors.New("made by another process")
 // build makes the container and everything after it. With an error and a
 // status, the status is that of a twin that won.
 func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *backend.Info, out *request, fresh []string, made *leftovers) (*backend.Status, error) {
-	if err := d.prepareSupport(ctx, req, out, made); err != nil {
+	if err := d.prepareSupport(ctx, req, out); err != nil {
 		return nil, err
 	}
 	create := func(ctx context.Context) (container.CreateResponse, error) {
@@ -115,14 +115,26 @@ func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *ba
 	resp, err := finish(ctx, create)
 	if err != nil && len(out.copies) > 0 && strings.Contains(err.Error(), "source path does not exist") {
 		// The last other user of a shared volume took it along just now.
-		if err := d.prepareSupport(ctx, req, out, made); err != nil {
+		if err := d.prepareSupport(ctx, req, out); err != nil {
 			return nil, err
 		}
 		resp, err = finish(ctx, create)
 	}
-	if cerrdefs.IsConflict(err) || cerrdefs.IsAlreadyExists(err) {
-		made.container, made.volumes, made.shared = "none", nil, nil
-		return d.twin(ctx, req, out, err)
+	for pause := 5 * time.Millisecond; isTaken(err); pause = min(pause*2, time.Second) {
+		st, terr := d.twin(ctx, req, out, err)
+		if st != nil || terr != nil {
+			made.container, made.volumes, made.shared = "none", nil, nil
+			return st, terr
+		}
+		// The name is taken by a container that is only about to exist, or is
+		// about to go.
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			made.container, made.volumes, made.shared = "none", nil, nil
+			return nil, ctx.Err()
+		}
+		resp, err = finish(ctx, create)
 	}
 	if err != nil {
 		return nil, d.createError(ctx, req, err)
@@ -139,12 +151,12 @@ func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *ba
 			return nil, d.fail(ctx, "create", req.ID, err)
 		}
 	}
-	if err := d.ownVolumes(ctx, req, out, resp.ID, fresh); err != nil {
-		return nil, err
-	}
 	c, err := d.cli.ContainerInspect(ctx, resp.ID)
 	if err != nil {
 		return nil, d.fail(ctx, "create", req.ID, err)
+	}
+	if err := d.ownVolumes(ctx, req, out, c.Mounts, fresh); err != nil {
+		return nil, err
 	}
 	if err := readBack(req, info, out, &c); err != nil {
 		return nil, err
@@ -152,6 +164,8 @@ func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *ba
 	d.remember(req.ID, resp.ID)
 	return d.status(&c), nil
 }
+
+func isTaken(err error) bool { return cerrdefs.IsConflict(err) || cerrdefs.IsAlreadyExists(err) }
 
 // together runs the functions at the same time and returns the first error in
 // their order.
@@ -187,13 +201,17 @@ func (d *driver) existing(ctx context.Context, req *backend.CreateRequest) (*bac
 	return st, nil
 }
 
-// twin decides what a taken container name means.
+// twin decides what a taken container name means. Neither status nor error: it
+// cannot be seen yet by whom it is taken.
 func (d *driver) twin(ctx context.Context, req *backend.CreateRequest, out *request, cause error) (*backend.Status, error) {
 	c, err := d.cli.ContainerInspect(ctx, out.Name)
-	if err != nil && !cerrdefs.IsNotFound(err) {
+	if cerrdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, d.fail(ctx, "create", req.ID, err)
 	}
-	if err == nil && c.Config != nil && c.Config.Labels[labelID] == string(req.ID) {
+	if c.Config != nil && c.Config.Labels[labelID] == string(req.ID) {
 		st := d.status(&c)
 		if st.Record.Digest == req.Digest {
 			return st, errTwin

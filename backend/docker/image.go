@@ -16,8 +16,8 @@ import (
 	"sync"
 
 	"github.com/berthrun/berth/backend"
+	"github.com/berthrun/berth/spec"
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
@@ -262,33 +262,22 @@ var errTooLarge = errors.New("file is too large")
 // ImageFiles reads files through a container that never runs.
 func (d *driver) ImageFiles(ctx context.Context, img *backend.Image, paths []string, limit int64) (map[string][]byte, error) {
 	const op = "image-files"
-	made, err := finish(ctx, func(ctx context.Context) (container.CreateResponse, error) {
-		// The command is never run; without one docker refuses.
-		return d.cli.ContainerCreate(ctx, &container.Config{Image: img.ID, Entrypoint: []string{"/never-run"}, NetworkDisabled: true, Labels: map[string]string{labelID: ""}},
-			&container.HostConfig{NetworkMode: "none", ReadonlyRootfs: true}, nil, nil, "")
-	})
-	if err != nil {
-		return nil, d.fail(ctx, op, "", err)
-	}
 	out := map[string][]byte{}
 	var mu sync.Mutex
-	var reads []func() error
-	for _, p := range paths {
-		reads = append(reads, func() error {
-			data, ok, err := d.readFile(ctx, made.ID, p, limit)
-			if ok {
-				mu.Lock()
-				out[p] = data
-				mu.Unlock()
-			}
-			return err
-		})
-	}
-	err = together(reads...)
-	d.cleanup(ctx, func(ctx context.Context) {
-		if rerr := d.removeContainer(ctx, made.ID, true); rerr != nil {
-			err = errors.Join(d.fail(ctx, op, "", err), &backend.LeakError{Left: []string{"container " + made.ID}, Err: rerr})
+	err := d.helper(ctx, &backend.CreateRequest{Image: img, Spec: &spec.Sandbox{Image: spec.Image{Ref: img.ID}}}, nil, func(native string) error {
+		var reads []func() error
+		for _, p := range paths {
+			reads = append(reads, func() error {
+				data, ok, err := d.readFile(ctx, native, p, limit)
+				if ok {
+					mu.Lock()
+					out[p] = data
+					mu.Unlock()
+				}
+				return err
+			})
 		}
+		return together(reads...)
 	})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

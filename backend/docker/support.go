@@ -28,25 +28,64 @@ import (
 // a volume (docker 26).
 const apiSubpath = "1.45"
 
+// helper makes a container that never runs, with volumes mounted, hands it to fn
+// and removes it. Through one the engine's archive calls reach into volumes; it
+// extracts neither onto a mount's own root nor past a read-only root file
+// system, as the sandbox's container may have one.
+func (d *driver) helper(ctx context.Context, req *backend.CreateRequest, volumes []string, fn func(native string) error) (err error) {
+	host := &container.HostConfig{NetworkMode: "none"}
+	for _, v := range volumes {
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: v, Target: "/" + v, VolumeOptions: &mount.VolumeOptions{NoCopy: true}})
+	}
+	made, err := finish(ctx, func(ctx context.Context) (container.CreateResponse, error) {
+		return d.cli.ContainerCreate(ctx, &container.Config{
+			// The command is never run; without one docker refuses.
+			Image: req.Image.ID, Entrypoint: []string{"/never-run"}, NetworkDisabled: true,
+			Labels: map[string]string{labelID: "", labelHelper: string(req.ID)},
+		}, host, nil, nil, "")
+	})
+	if err != nil {
+		return d.createError(ctx, req, err)
+	}
+	defer d.cleanup(ctx, func(ctx context.Context) {
+		if rerr := d.removeContainer(ctx, made.ID, true); rerr != nil {
+			err = errors.Join(err, &backend.LeakError{Left: []string{"container " + made.ID}, Err: rerr})
+		}
+	})
+	return fn(made.ID)
+}
+
 // ownVolumes gives the root directories of new volumes to the user of the
-// process. Docker makes them root's, and cannot be told otherwise; it does
-// extract an archive into a volume of a container that never ran.
-func (d *driver) ownVolumes(ctx context.Context, req *backend.CreateRequest, out *request, native string, fresh []string) error {
-	uid, gid, _ := owner(req.Identity)
+// process. Docker makes them root's, and cannot be told otherwise.
+func (d *driver) ownVolumes(ctx context.Context, req *backend.CreateRequest, out *request, mounts []container.MountPoint, fresh []string) error {
+	var names []string
 	for _, v := range out.Own {
 		if v.Name != "" && !slices.Contains(fresh, v.Name) {
 			continue
 		}
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		if err := errors.Join(w.WriteHeader(directory("./", uid, gid, 0o755)), w.Close()); err != nil {
-			return d.fail(ctx, "create", req.ID, err)
-		}
-		if err := d.cli.CopyToContainer(ctx, native, v.Target, &b, container.CopyToContainerOptions{}); err != nil {
-			return d.fail(ctx, "create", req.ID, err)
+		for _, m := range mounts {
+			if m.Destination == v.Target && m.Type == mount.TypeVolume {
+				names = append(names, m.Name)
+			}
 		}
 	}
-	return nil
+	if len(names) == 0 {
+		return nil
+	}
+	uid, gid, _ := owner(req.Identity)
+	return d.helper(ctx, req, names, func(native string) error {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, name := range names {
+			if err := w.WriteHeader(directory(name+"/", uid, gid, 0o755)); err != nil {
+				return d.fail(ctx, "create", req.ID, err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			return d.fail(ctx, "create", req.ID, err)
+		}
+		return d.fail(ctx, "create", req.ID, d.cli.CopyToContainer(ctx, native, "/", &b, container.CopyToContainerOptions{}))
+	})
 }
 
 func directory(name string, uid, gid uint32, mode int64) *tar.Header {
@@ -82,12 +121,12 @@ const (
 // prepareSupport fills the volumes that stand for support mounts on a remote
 // engine, through a container that never runs. It returns at once on a local
 // one.
-func (d *driver) prepareSupport(ctx context.Context, req *backend.CreateRequest, out *request, made *leftovers) error {
+func (d *driver) prepareSupport(ctx context.Context, req *backend.CreateRequest, out *request) error {
 	if len(out.copies) == 0 {
 		return nil
 	}
 	points := map[string]string{} // where the engine keeps each volume
-	helper := &container.HostConfig{NetworkMode: "none"}
+	var names []string
 	for _, c := range out.copies {
 		v, err := finish(ctx, func(ctx context.Context) (volume.Volume, error) {
 			return d.cli.VolumeCreate(ctx, volume.CreateOptions{Name: c.mount.Source, Driver: "local", Labels: c.mount.VolumeOptions.Labels})
@@ -96,48 +135,35 @@ func (d *driver) prepareSupport(ctx context.Context, req *backend.CreateRequest,
 			return d.fail(ctx, "create", req.ID, err)
 		}
 		points[v.Name] = v.Mountpoint
-		helper.Mounts = append(helper.Mounts, mount.Mount{Type: mount.TypeVolume, Source: v.Name, Target: "/" + v.Name, VolumeOptions: &mount.VolumeOptions{NoCopy: true}})
+		names = append(names, v.Name)
 	}
-	if err := d.fill(ctx, req, out, helper); err != nil {
+	if err := d.helper(ctx, req, names, func(native string) error { return d.fill(ctx, req, out, native) }); err != nil {
 		return err
 	}
 	if versions.GreaterThanOrEqualTo(d.cli.ClientVersion(), apiSubpath) {
 		return nil
 	}
 	// Older engines mount whole volumes only, but they bind any path of their
-	// own machine, and the file is at one now.
+	// own machine, and the file is at one now. Below its own root docker takes
+	// no private propagation; of a file there is nothing to propagate.
 	for i, m := range out.Host.Mounts {
 		if m.VolumeOptions == nil || m.VolumeOptions.Subpath == "" {
 			continue
 		}
 		out.Host.Mounts[i] = mount.Mount{
 			Type: mount.TypeBind, Source: path.Join(points[m.Source], m.VolumeOptions.Subpath), Target: m.Target, ReadOnly: m.ReadOnly,
-			BindOptions: &mount.BindOptions{Propagation: mount.PropagationRPrivate, NonRecursive: true},
+			BindOptions: &mount.BindOptions{Propagation: mount.PropagationRSlave, NonRecursive: true},
 		}
 	}
 	return nil
 }
 
 // fill copies the content of the support mounts into their volumes.
-func (d *driver) fill(ctx context.Context, req *backend.CreateRequest, out *request, host *container.HostConfig) (err error) {
-	made, err := finish(ctx, func(ctx context.Context) (container.CreateResponse, error) {
-		return d.cli.ContainerCreate(ctx, &container.Config{
-			Image: req.Image.ID, Entrypoint: []string{"/never-run"}, NetworkDisabled: true,
-			Labels: map[string]string{labelID: "", labelHelper: string(req.ID)},
-		}, host, nil, nil, "")
-	})
-	if err != nil {
-		return d.createError(ctx, req, err)
-	}
-	defer d.cleanup(ctx, func(ctx context.Context) {
-		if rerr := d.removeContainer(ctx, made.ID, true); rerr != nil {
-			err = errors.Join(err, &backend.LeakError{Left: []string{"container " + made.ID}, Err: rerr})
-		}
-	})
+func (d *driver) fill(ctx context.Context, req *backend.CreateRequest, out *request, native string) error {
 	var missing []supportCopy
 	for _, c := range out.copies {
 		if c.mount.VolumeOptions.Labels[labelVolume] == sharedVolume {
-			_, err := d.cli.ContainerStatPath(ctx, made.ID, path.Join("/", c.mount.Source, supportDone))
+			_, err := d.cli.ContainerStatPath(ctx, native, path.Join("/", c.mount.Source, supportDone))
 			if err == nil {
 				continue
 			}
@@ -153,7 +179,7 @@ func (d *driver) fill(ctx context.Context, req *backend.CreateRequest, out *requ
 	r, w := io.Pipe()
 	defer r.Close()
 	go func() { w.CloseWithError(writeSupport(w, missing)) }()
-	return d.fail(ctx, "create", req.ID, d.cli.CopyToContainer(ctx, made.ID, "/", r, container.CopyToContainerOptions{}))
+	return d.fail(ctx, "create", req.ID, d.cli.CopyToContainer(ctx, native, "/", r, container.CopyToContainerOptions{}))
 }
 
 // writeSupport writes the support mounts' content as one archive, each below
