@@ -8,6 +8,7 @@ package dockerharness
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -190,7 +191,7 @@ func (h *Harness) registry(ctx context.Context) error {
 		return err
 	}
 	h.close = append(h.close, func() { _ = closed.Close() })
-	img, err := h.set.Image(fixture.Scratch)
+	img, err := h.set.Fresh(fixture.Scratch, rand.Text())
 	if err != nil {
 		return err
 	}

@@ -211,7 +211,9 @@ func (m *Manager) Prepare(ctx context.Context, req Request, fetch bool) (*Prepar
 		}
 	}
 	p.request = cr
+	cr.ID = newID()
 	m.record(p, req.AutoRemove)
+	m.overlays(p)
 	if p.Plan, err = m.driver.Plan(ctx, cr); err != nil {
 		return p, err
 	}
@@ -314,7 +316,6 @@ func (m *Manager) create(ctx context.Context, p *Prepared) (_ *backend.Status, e
 	if cr.Image == nil && p.Spec.Image.Ref != spec.HostImage {
 		return nil, &backend.Error{Kind: backend.NotFound, Op: "sandbox.create", Field: "image.ref", Message: "image " + p.Spec.Image.Ref + " is not on the engine"}
 	}
-	cr.ID = newID()
 	if err := m.state.make(cr.ID, engineOf(p.Info)); err != nil {
 		return nil, local("sandbox.create", cr.ID, err)
 	}
@@ -362,17 +363,12 @@ func (m *Manager) equip(ctx context.Context, p *Prepared) error {
 		if mt.Mode != spec.ModeOverlay {
 			continue
 		}
-		dirs, err := m.overlay(p, i)
-		if err != nil {
+		if err := m.makeOverlay(p, i); err != nil {
 			if backend.KindOf(err) == backend.Conflict {
 				return err
 			}
 			return fail(err)
 		}
-		if cr.Overlays == nil {
-			cr.Overlays = map[int]backend.OverlayDirs{}
-		}
-		cr.Overlays[i] = dirs
 	}
 	return nil
 }
@@ -406,58 +402,69 @@ func (m *Manager) accommodate(cr *backend.CreateRequest, acc *accounts) error {
 	return nil
 }
 
-// overlay makes the upper and work directories of mount i. The upper looks like
-// the lower from outside, because the merged folder takes its mode and owner
-// from it.
-//
-// The kernel wants upper and work on one file system, and an upper for one
-// mount at a time: the work directory stands beside an upper of the user's, and
-// its presence says that the upper is in use.
-func (m *Manager) overlay(p *Prepared, i int) (backend.OverlayDirs, error) {
+// overlays says where the writes of overlay mounts will go. The kernel wants
+// upper and work on one file system: the work directory of an upper of the
+// user's stands beside it.
+func (m *Manager) overlays(p *Prepared) {
 	cr := p.request
-	base := filepath.Join(m.state.sandbox(cr.ID), "overlay", fmt.Sprint(i))
-	d := backend.OverlayDirs{Lower: p.Spec.Mounts[i].Source, Upper: filepath.Join(base, "upper"), Work: filepath.Join(base, "work")}
-	for _, hp := range p.paths {
-		if hp.index == i && hp.upper != "" {
-			d.Upper = hp.upper
-			d.Work = filepath.Join(filepath.Dir(hp.upper), workPrefix+filepath.Base(hp.upper))
+	cr.Overlays = map[int]backend.OverlayDirs{}
+	for i, mt := range p.Spec.Mounts {
+		if mt.Mode != spec.ModeOverlay {
+			continue
+		}
+		base := filepath.Join(m.state.sandbox(cr.ID), "overlay", fmt.Sprint(i))
+		d := backend.OverlayDirs{Lower: mt.Source, Upper: filepath.Join(base, "upper"), Work: filepath.Join(base, "work")}
+		for _, hp := range p.paths {
+			if hp.index == i && hp.upper != "" {
+				d.Upper = hp.upper
+				d.Work = filepath.Join(filepath.Dir(hp.upper), workPrefix+filepath.Base(hp.upper))
+			}
+		}
+		cr.Overlays[i] = d
+		for k := range cr.Record.Mounts {
+			if cr.Record.Mounts[k].Index == i {
+				cr.Record.Mounts[k].Upper = d.Upper
+			}
 		}
 	}
+}
+
+// makeOverlay makes the upper and work directories of mount i. The upper looks
+// like the lower from outside, because the merged folder takes its mode and
+// owner from it. An upper serves one mount at a time: a work directory that is
+// there says that it is in use.
+func (m *Manager) makeOverlay(p *Prepared, i int) error {
+	d := p.request.Overlays[i]
 	if err := os.MkdirAll(d.Upper, 0o700); err != nil {
-		return d, err
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(d.Work), 0o700); err != nil {
-		return d, err
+		return err
 	}
 	if err := os.Mkdir(d.Work, 0o700); errors.Is(err, os.ErrExist) {
-		return d, &backend.Error{
+		return &backend.Error{
 			Kind: backend.Conflict, Op: "sandbox.create", Field: spec.Path(fmt.Sprintf("mounts[%d].upper", i)),
 			Message: fmt.Sprintf("%s keeps the writes of another sandbox, to which %s belongs: remove that sandbox first", d.Upper, d.Work),
 		}
 	} else if err != nil {
-		return d, err
+		return err
 	}
-	if err := m.state.note(cr.ID, d.Work); err != nil {
-		return d, errors.Join(err, os.Remove(d.Work))
+	if err := m.state.note(p.request.ID, d.Work); err != nil {
+		return errors.Join(err, os.Remove(d.Work))
 	}
 	info, err := os.Stat(d.Lower)
 	if err != nil {
-		return d, err
+		return err
 	}
 	if err := os.Chmod(d.Upper, info.Mode().Perm()|info.Mode()&os.ModeSticky); err != nil {
-		return d, err
+		return err
 	}
 	if uid, gid, ok := owner(info); ok && (int(uid) != os.Geteuid() || int(gid) != os.Getegid()) {
 		if err := os.Chown(d.Upper, int(uid), int(gid)); err != nil && !errors.Is(err, os.ErrPermission) {
-			return d, err
+			return err
 		}
 	}
-	for k := range cr.Record.Mounts {
-		if cr.Record.Mounts[k].Index == i {
-			cr.Record.Mounts[k].Upper = d.Upper
-		}
-	}
-	return d, nil
+	return nil
 }
 
 // workPrefix starts the name of an overlay's work directory beside its upper.

@@ -149,14 +149,18 @@ func (s *suite) eventually(check func(ctx context.Context) error) {
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
 		err := check(ctx)
 		if err == nil {
 			return
 		}
+		if ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			s.Fatalf("did not come true: %v", err)
+			s.Fatalf("did not come true: %v", last)
 		case <-tick.C:
 		}
 	}
