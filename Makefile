@@ -68,8 +68,8 @@ clean: ## remove what was built
 bin/engines:
 	$(GOBUILD) -o $@ ./internal/enginetest/cmd/engines
 
-bin/golangci-lint: tools/go.mod tools/go.sum
-	cd tools && $(GOBUILD) -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+bin/golangci-lint: internal/tools/go.mod internal/tools/go.sum
+	cd internal/tools && $(GOBUILD) -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-bin/govulncheck: tools/go.mod tools/go.sum
-	cd tools && $(GOBUILD) -o ../$@ golang.org/x/vuln/cmd/govulncheck
+bin/govulncheck: internal/tools/go.mod internal/tools/go.sum
+	cd internal/tools && $(GOBUILD) -o ../../$@ golang.org/x/vuln/cmd/govulncheck

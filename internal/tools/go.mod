@@ -1,6 +1,6 @@
 // The tools that make lint and make vuln use, pinned here so that their
 // dependencies stay out of the main module.
-module github.com/berthrun/berth/tools
+module github.com/berthrun/berth/internal/tools
 
 go 1.26.0
 
