@@ -19,8 +19,8 @@ const (
 	runNothing // not applicable or filtered out
 )
 
-// planned is a test and what becomes of it.
-type planned struct {
+// item is a test and what becomes of it.
+type item struct {
 	test    Test
 	mode    mode
 	outcome Outcome // of mode runNothing
@@ -30,21 +30,21 @@ type planned struct {
 }
 
 // plan decides for every test of the run.
-func (r *run) plan(cfg *Config) []planned {
+func (r *run) plan(cfg *Config) []item {
 	known := map[string]*Known{}
 	for i, k := range cfg.Known {
 		known[k.ID] = &cfg.Known[i]
 	}
-	items := make([]planned, len(r.tests))
+	items := make([]item, len(r.tests))
 	for i, test := range r.tests {
-		p := planned{test: test, known: known[test.ID]}
+		p := item{test: test, known: known[test.ID]}
 		r.decide(&p, cfg)
 		items[i] = p
 	}
 	return items
 }
 
-func (r *run) decide(p *planned, cfg *Config) {
+func (r *run) decide(p *item, cfg *Config) {
 	if cfg.Match != nil && !cfg.Match(p.test.ID) {
 		p.mode, p.outcome, p.reason = runNothing, NotRun, "not selected"
 		return

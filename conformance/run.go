@@ -225,7 +225,7 @@ func (r *run) image(ctx context.Context, kind ImageKind) (string, *backend.Image
 
 // schedule runs the items: twins and serial tests one after the other, then the
 // rest in parallel, then the last ones. The results are in the order of items.
-func (r *run) schedule(ctx context.Context, items []planned, cfg *Config, wrap func(string, func() Result) Result) []Result {
+func (r *run) schedule(ctx context.Context, items []item, cfg *Config, wrap func(string, func() Result) Result) []Result {
 	results := make([]Result, len(items))
 	var progress sync.Mutex
 	one := func(i int) {
@@ -282,7 +282,7 @@ func (r *run) schedule(ctx context.Context, items []planned, cfg *Config, wrap f
 }
 
 // result carries out one item, with its attempts.
-func (r *run) result(ctx context.Context, p planned, cfg *Config) Result {
+func (r *run) result(ctx context.Context, p item, cfg *Config) Result {
 	if p.mode == runNothing {
 		return Result{Outcome: p.outcome, Message: p.reason}
 	}

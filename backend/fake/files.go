@@ -304,10 +304,13 @@ func (h *host) create(p string, n node) error {
 	return h.chmod(p, n.mode)
 }
 
-func (h *host) remove(p string) error          { return errnoOf(os.Remove(h.at(p))) }
-func (h *host) rename(from, to string) error   { return errnoOf(os.Rename(h.at(from), h.at(to))) }
-func (h *host) link(from, to string) error     { return errnoOf(os.Link(h.at(from), h.at(to))) }
-func (h *host) touch(p string) error           { now := time.Now(); return errnoOf(os.Chtimes(h.at(p), now, now)) }
+func (h *host) remove(p string) error        { return errnoOf(os.Remove(h.at(p))) }
+func (h *host) rename(from, to string) error { return errnoOf(os.Rename(h.at(from), h.at(to))) }
+func (h *host) link(from, to string) error   { return errnoOf(os.Link(h.at(from), h.at(to))) }
+func (h *host) touch(p string) error {
+	now := time.Now()
+	return errnoOf(os.Chtimes(h.at(p), now, now))
+}
 func (h *host) chmod(p string, m uint32) error { return errnoOf(os.Chmod(h.at(p), fileMode(m))) }
 
 func (h *host) chown(p string, uid, gid int) error {

@@ -237,8 +237,11 @@ func (sb *sandbox) mount() {
 		firmware.put("dmi", node{kind: probe.TypeDir, mode: 0o755}, "")
 	}
 	dev := kernel("/dev", 0o755, false, "dev")
-	for i, name := range []string{"null", "zero", "full", "random", "urandom", "tty", "ptmx"} {
-		dev.put(name, node{kind: probe.TypeChar, mode: 0o666, rdev: uint64(0x100 + 3 + i)}, "")
+	for name, minor := range map[string]uint64{"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9} {
+		dev.put(name, node{kind: probe.TypeChar, mode: 0o666, rdev: 1<<8 | minor}, "")
+	}
+	for name, minor := range map[string]uint64{"tty": 0, "ptmx": 2} {
+		dev.put(name, node{kind: probe.TypeChar, mode: 0o666, rdev: 5<<8 | minor}, "")
 	}
 	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
 		dev.put(name, node{kind: probe.TypeSymlink, mode: 0o777, target: target}, "")
@@ -273,7 +276,9 @@ func (sb *sandbox) mount() {
 		order[i] = i
 	}
 	if !e.has(BugMountOrder) {
-		slices.SortStableFunc(order, func(a, b int) int { return strings.Count(s.Mounts[a].Target, "/") - strings.Count(s.Mounts[b].Target, "/") })
+		slices.SortStableFunc(order, func(a, b int) int {
+			return strings.Count(s.Mounts[a].Target, "/") - strings.Count(s.Mounts[b].Target, "/")
+		})
 	}
 	declared := slices.Clone(sb.image.volumes)
 	for _, i := range order {
@@ -303,7 +308,13 @@ func (sb *sandbox) mountPoint(m *mounted) {
 	if parent.tree == tree(sb.root) {
 		root.put(m.target, node{kind: probe.TypeDir, mode: 0o755}, "")
 	} else {
-		_ = parent.tree.create(parent.rel(m.target), node{kind: probe.TypeDir, mode: 0o755})
+		below := ""
+		for name := range strings.SplitSeq(parent.rel(m.target), "/") {
+			below = path.Join(below, name)
+			if _, ok := parent.tree.lstat(below); !ok {
+				_ = parent.tree.create(below, node{kind: probe.TypeDir, mode: 0o755})
+			}
+		}
 	}
 }
 
@@ -823,4 +834,3 @@ func (sb *sandbox) status() *backend.Status {
 	}
 	return st
 }
-
