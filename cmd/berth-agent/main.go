@@ -2,6 +2,10 @@
 
 //go:build linux
 
+// The Go runtime must not look up cgroups and watch them: init uses one processor.
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command berth-agent runs inside every sandbox. It is bound read-only at
 // /run/berth-agent and its init is process 1 there (DESIGN section 7).
 package main

@@ -93,8 +93,11 @@ func start(args []string) (int, *wire.Failed) {
 		return pid, nil
 	}
 	failed = failure(path, err)
-	if errors.Is(err, unix.ENOENT) && unix.Access(path, unix.F_OK) == nil {
+	switch {
+	case errors.Is(err, unix.ENOENT) && unix.Access(path, unix.F_OK) == nil:
 		failed.Message = fmt.Sprintf("exec %q: the file exists, but the interpreter or loader that it names does not", path)
+	case errors.Is(err, unix.EAGAIN):
+		failed.Message += fmt.Sprintf("; the sandbox's process limit may be too low: init needs up to %d of it", wire.InitTasks)
 	}
 	return 0, failed
 }

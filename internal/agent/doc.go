@@ -9,8 +9,10 @@
 // and gives the command's exit code.
 //
 // It runs in images that it knows nothing about: as any uid, on a read-only root
-// file system, with parts of /proc masked, with no shell, libc or passwd file.
-// So it reads no files and needs only system calls. It never reads from or
-// writes to the command's streams, not even when it fails: whoever started it
-// learns of a failure by its exit code, and berth by the hand-shake.
+// file system, with parts of /proc masked, with no shell, libc or passwd file. So
+// it needs only system calls; the few files that the Go runtime looks at may be
+// missing. It never reads from or writes to the command's streams, not even when
+// it fails: whoever started it learns of a failure by its exit code, and berth by
+// the hand-shake. (A crash of the Go runtime, which a process limit below
+// wire.InitTasks can cause, is beyond it and prints to stderr.)
 package agent

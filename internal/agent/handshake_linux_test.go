@@ -402,17 +402,41 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 	t.Run("stop", func(t *testing.T) {
 		b := newBox(t)
-		b.start(boxOptions{sameNS: true}, "true")
-		// A process whose handlers are not there yet would just die of the signal.
-		eventually(t, "init catches signals", func() bool {
-			n, err := strconv.ParseUint(b.status("SigCgt"), 16, 64)
-			return err == nil && n&(1<<(63)) != 0
-		})
+		b.listen()
+		b.start(boxOptions{}, "true")
+		b.accept() // and say nothing
 		b.signal(unix.SIGTERM)
 		if got := b.wait(); got != 143 {
 			t.Errorf("exit code: got %d, want 143", got)
 		}
 	})
+}
+
+// After "go" the command belongs to the user: that berth dies then, and init's
+// answer has nobody to read it, must not touch it.
+func TestBerthDiesAfterGo(t *testing.T) {
+	b := newBox(t)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(b.dir, handshake.SocketName), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b.start(boxOptions{}, "sh", "-c", "echo runs; read x; exit 3")
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, `{"config":{"version":1,"nonce":%q}}`+"\n", handshake.NewNonce())
+	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(conn, `{"go":{}}`)
+	conn.Close()
+	b.waitOutput("runs")
+	b.stdin.Close()
+	if got := b.wait(); got != 3 {
+		t.Errorf("exit code: got %d, want 3", got)
+	}
 }
 
 // Init does not need the socket to be there when it starts.

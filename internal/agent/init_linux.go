@@ -61,11 +61,12 @@ func Init(o InitOptions) int {
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	}
 
+	reserveThreads()
+
 	hs, code := negotiate(o, signals)
 	if hs == nil {
 		return code
 	}
-	reserveThreads()
 	pid, failed := start(o.Args)
 	// The command decides now, whatever happens to the connection.
 	hs.conn.setDeadline(time.Now().Add(10 * time.Second))

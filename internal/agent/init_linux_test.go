@@ -208,12 +208,21 @@ func TestOrphanDoesNotEndTheSandbox(t *testing.T) {
 
 // Init works as a subreaper when it is not process 1.
 func TestNotProcessOne(t *testing.T) {
-	b := runBox(t, boxOptions{sameNS: true}, "sh", "-c", "( sleep 0.01 & ); echo made; read x; exit 6")
-	b.waitOutput("made")
+	b := runBox(t, boxOptions{sameNS: true}, "sh", "-c", "( sleep 100 & echo orphan $! ); read x; exit 6")
+	b.waitOutput("\n")
 	if b.report.PID != b.cmd.Process.Pid {
 		t.Errorf("reported process id: got %d, want %d", b.report.PID, b.cmd.Process.Pid)
 	}
-	eventually(t, "the orphan came to init and is reaped", func() bool { return len(b.children()) == 1 })
+	var orphan int
+	if _, err := fmt.Sscanf(b.stdout.String(), "orphan %d", &orphan); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Kill(orphan, unix.SIGKILL)
+	eventually(t, "the orphan comes to init", func() bool { return b.children()[orphan] != "" })
+	if err := unix.Kill(orphan, unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the orphan is reaped", func() bool { return len(b.children()) == 1 })
 	b.stdin.Close()
 	if got := b.wait(); got != 6 {
 		t.Errorf("exit code: got %d, want 6", got)
@@ -303,10 +312,7 @@ func TestProcessLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.waitOutput("ready")
-	none := unix.Rlimit{Cur: 1, Max: 1}
-	if err := unix.Prlimit(b.cmd.Process.Pid, unix.RLIMIT_NPROC, &none, nil); err != nil {
-		t.Fatal(err)
-	}
+	limitProcesses(t, b)
 	for range 2000 {
 		b.signal(unix.SIGUSR1)
 		b.signal(unix.SIGWINCH)
@@ -315,6 +321,33 @@ func TestProcessLimit(t *testing.T) {
 	b.signal(unix.SIGUSR2)
 	if got := b.wait(); got != 0 {
 		t.Errorf("exit code: got %d, want 0; %s", got, b.stderr.String())
+	}
+}
+
+func limitProcesses(t *testing.T, b *box) {
+	t.Helper()
+	none := unix.Rlimit{Cur: 1, Max: 1}
+	if err := unix.Prlimit(b.cmd.Process.Pid, unix.RLIMIT_NPROC, &none, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A limit that leaves no room for the command is named as the cause. Init has its
+// threads before "go", so that it survives this.
+func TestNoRoomForTheCommand(t *testing.T) {
+	b := newBox(t)
+	b.listen()
+	b.start(boxOptions{mapped: &syscall.SysProcIDMap{ContainerID: 1000, HostID: someUID(), Size: 1}}, "true")
+	b.accept()
+	b.negotiate(handshake.Config{})
+	limitProcesses(t, b)
+	_, err := b.conn.Go(t.Context())
+	var failed *handshake.FailedError
+	if !errors.As(err, &failed) || failed.Code != 126 || !strings.Contains(failed.Message, "process limit may be too low") {
+		t.Errorf("go: got %v, want a failure with 126 that names the limit", err)
+	}
+	if got := b.wait(); got != 126 {
+		t.Errorf("exit code: got %d, want 126", got)
 	}
 }
 
@@ -329,7 +362,11 @@ func TestIdleMemoryAndThreads(t *testing.T) {
 	}
 	var got int
 	eventually(t, "at most 4 MiB of anonymous memory", func() bool { got = kib(); return got <= 4096 })
-	t.Logf("anonymous memory %d KiB, %s threads", got, b.status("Threads"))
+	threads, err := strconv.Atoi(b.status("Threads"))
+	if err != nil || threads > handshake.InitTasks {
+		t.Errorf("init has %d threads, %v; at most %d are promised", threads, err, handshake.InitTasks)
+	}
+	t.Logf("anonymous memory %d KiB, %d threads", got, threads)
 }
 
 func TestAgentIsSmallAndStatic(t *testing.T) {

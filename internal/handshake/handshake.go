@@ -55,6 +55,10 @@ const (
 	// ProbePrefix starts the name of every probe file.
 	ProbePrefix = wire.ProbePrefix
 
+	// InitTasks is how many tasks of a sandbox's process limit to count for init. A
+	// limit must be larger, or the command may fail to start.
+	InitTasks = wire.InitTasks
+
 	// ExitInit is init's exit code when the command never ran because the
 	// hand-shake failed, was aborted or timed out.
 	ExitInit = wire.ExitInit

@@ -50,6 +50,12 @@ const (
 	NonceLen = 32
 )
 
+// InitTasks is how many tasks (processes and threads) of a sandbox's process limit
+// to count for init. It takes 7 or 8; the Go runtime starts a few more on machines
+// with many processors. With a limit that leaves none over, the command cannot be
+// started (ExitCannotExec); with a lower one init itself cannot run.
+const InitTasks = 12
+
 // Exit codes that init gives when the command did not run. They are docker's.
 const (
 	ExitInit       = 125 // the hand-shake failed or was aborted
