@@ -54,7 +54,7 @@ func (d *driver) fail(ctx context.Context, op string, id backend.ID, err error) 
 	return e
 }
 
-// invalid and the others make an error that has no native cause.
+// newError makes an error that has no native cause.
 func newError(kind backend.Kind, op string, id backend.ID, field spec.Path, format string, args ...any) *backend.Error {
 	return &backend.Error{Kind: kind, Op: "docker." + op, ID: id, Field: field, Message: fmt.Sprintf(format, args...)}
 }
@@ -129,12 +129,24 @@ func isCut(err error) bool {
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) || errors.As(err, &op)
 }
 
+// notDialled reports whether there was no connection in the first place.
+func notDialled(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" || client.IsErrConnectionFailed(err)
+}
+
 // unavailable says what to do about an engine that does not answer.
 func (d *driver) unavailable(err error) string {
+	var status *statusError
+	text := err.Error()
 	switch {
+	case strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ") || strings.Contains(text, "HTTPS server"):
+		return fmt.Sprintf("no TLS connection to %s: check DOCKER_TLS_VERIFY and the ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH", d.host)
+	case errors.As(err, &status):
+		return fmt.Sprintf("what answers at %s refuses access or is no docker engine", d.host)
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EACCES):
 		return fmt.Sprintf("permission denied on %s: add your user to the group docker and log in again, or use rootless docker or another backend", d.host)
-	case isCut(err) && !client.IsErrConnectionFailed(err):
+	case isCut(err) && !notDialled(err):
 		return fmt.Sprintf("the docker engine at %s went away", d.host)
 	}
 	return fmt.Sprintf("no docker engine answers at %s: start it, or name another one with --host, DOCKER_HOST or --backend", d.host)

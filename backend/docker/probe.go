@@ -59,7 +59,11 @@ func (d *driver) probe(ctx context.Context) (*backend.Info, error) {
 	}
 	info, err := d.ask(ctx)
 	if err != nil {
-		return nil, d.fail(ctx, "probe", "", err)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		// Whatever answers there, it is no engine that can be used.
+		return nil, &backend.Error{Kind: backend.Unavailable, Op: "docker.probe", Message: d.unavailable(err), Err: err}
 	}
 	d.mu.Lock()
 	d.info = info
