@@ -8,7 +8,6 @@ import (
 
 	"github.com/berthrun/berth/backend"
 	"github.com/berthrun/berth/backend/docker"
-	"github.com/berthrun/berth/conformance"
 	"github.com/berthrun/berth/internal/enginetest"
 )
 
@@ -51,7 +50,10 @@ func ForEngine(ctx context.Context, o EngineOptions) (*Harness, error) {
 	if c, ours := enginetest.FromEnv(); ours && c.Host == info.Host {
 		opts.Engine = c
 		if opts.Separate == "" {
-			opts.Peer = conformance.Endpoint{Address: c.Outside, Body: c.OutsideBody}
+			if opts.Peer, opts.ClosePeer, err = outside(ctx, c); err != nil {
+				_ = d.Close()
+				return nil, err
+			}
 		}
 	}
 	return New(ctx, opts)

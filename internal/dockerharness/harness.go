@@ -47,11 +47,13 @@ type Options struct {
 	Docker *client.Client
 	// Probe is the path of the static probe program.
 	Probe string
-	// Shared says why the engine's network is not the one of this process; empty
+	// Separate says why the engine's network is not the one of this process; empty
 	// when it is.
 	Separate string
 	// Peer is a service beyond the engine's machine; the zero value: none.
-	Peer conformance.Endpoint
+	// ClosePeer, which may be nil, ends it.
+	Peer      conformance.Endpoint
+	ClosePeer func()
 	// Engine can stop and start the engine. Nil: others may use it.
 	Engine Engine
 	Log    *slog.Logger
@@ -79,6 +81,9 @@ func New(ctx context.Context, o Options) (_ *Harness, err error) {
 		}
 	}()
 	h.close = append(h.close, func() { _ = o.Docker.Close() })
+	if o.ClosePeer != nil {
+		h.close = append(h.close, o.ClosePeer)
+	}
 	if h.set, err = fixture.Load(o.Probe); err != nil {
 		return nil, err
 	}
@@ -162,18 +167,7 @@ func (h *Harness) service(ctx context.Context) error {
 		return err
 	}
 	h.close = append(h.close, func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.WriteString(c, body)
-				_ = c.Close()
-			}()
-		}
-	}()
+	go serve(l, body)
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	h.host.Service = conformance.Endpoint{Address: net.JoinHostPort(h.host.Address, port), Body: body}
 	return err
@@ -435,4 +429,18 @@ func (h *Harness) MakeForeign(ctx context.Context, name string) (conformance.For
 		return now.State.Running && now.State.StartedAt == before.State.StartedAt && now.Name == before.Name, nil
 	}
 	return f, remove, nil
+}
+
+// serve sends body to every connection and closes it.
+func serve(l net.Listener, body string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			_, _ = io.WriteString(c, body)
+			_ = c.Close()
+		}()
+	}
 }
