@@ -403,12 +403,13 @@ func checkAddresses(c *context, r *Rules, f *findings) {
 	}
 }
 
+// addressPermitted expects an address that spec.Default has brought into its one
+// form, so that no spelling of it passes by.
 func addressPermitted(address string, list []string) bool {
 	a, err := netip.ParseAddr(address)
 	if err != nil || a.Zone() != "" {
 		return false
 	}
-	a = a.Unmap()
 	for _, entry := range list {
 		switch entry {
 		case AddressLoopback:
@@ -507,7 +508,7 @@ func checkCapAdd(c *context, r *Rules, f *findings) {
 		return
 	}
 	for _, name := range c.spec.Security.Capabilities.Add {
-		if !slices.Contains(r.Capabilities.Add, name) && !(name != spec.CapabilityAll && slices.Contains(r.Capabilities.Add, spec.CapabilityAll)) {
+		if !slices.Contains(r.Capabilities.Add, name) && !slices.Contains(r.Capabilities.Add, spec.CapabilityAll) {
 			f.add("security.capabilities.add", name, "capability %s may not be added%s", name, choice(f, r.Capabilities.Add))
 		}
 	}

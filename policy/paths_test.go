@@ -52,11 +52,11 @@ func TestHit(t *testing.T) {
 // contains it, however the path is written.
 func TestProtectionIsClosed(t *testing.T) {
 	g := newGuarded(Input{Homes: []string{"/home/ann", "/srv/ann/"}, Protected: []string{"/opt/x"}})
-	name := rapid.StringMatching(`[a-zA-Z.*][a-z .*]{0,5}`)
+	name := rapid.StringMatching(`[a-zA-Z.*][a-z .*]{0,5}`).Filter(func(s string) bool { return s != "." && s != ".." })
 	rapid.Check(t, func(t *rapid.T) {
 		p := strings.ReplaceAll(rapid.SampledFrom(g.protected).Draw(t, "protected").text, "*", name.Draw(t, "user"))
 		for range rapid.IntRange(0, 3).Draw(t, "deeper") {
-			p += rapid.SampledFrom([]string{"/", "//", "/./"}).Draw(t, "slash") + name.Filter(func(s string) bool { return s != "." && s != ".." }).Draw(t, "name")
+			p += rapid.SampledFrom([]string{"/", "//", "/./"}).Draw(t, "slash") + name.Draw(t, "name")
 		}
 		up := rapid.IntRange(0, strings.Count(p, "/")).Draw(t, "up")
 		for range up {

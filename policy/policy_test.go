@@ -217,6 +217,10 @@ func TestTightenHardened(t *testing.T) {
 	if len(patches) != 0 {
 		t.Errorf("tightened in spite of overrides: %v", patches)
 	}
+	own := define(t, policy.Rules{Security: policy.SecurityRules{ReadOnlyRoot: true}})
+	if _, patches := own.Tighten(s, "security.readOnlyRoot=off"); len(patches) != 1 {
+		t.Errorf("an override lifted an own rule: %v", patches)
+	}
 	if out, patches := profile(t, hard).Tighten(nil); out != nil || len(patches) != 0 {
 		t.Errorf("%v %v", out, patches)
 	}

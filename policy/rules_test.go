@@ -576,6 +576,7 @@ var ruleCases = []ruleCase{
 
 	{rule: "extensions", name: "none", profile: oh},
 	{rule: "extensions", name: "listed", rules: policy.Rules{Extensions: []string{"docker"}}, change: edit(func(s *spec.Sandbox) { s.Extensions = map[string]json.RawMessage{"docker": json.RawMessage(`{}`)} })},
+	{rule: "extensions", name: "another", rules: policy.Rules{Extensions: []string{"docker"}}, change: edit(func(s *spec.Sandbox) { s.Extensions = map[string]json.RawMessage{"podman": json.RawMessage(`{}`)} }), deny: "extensions.podman"},
 	{rule: "extensions", name: "one", profile: oh, change: edit(func(s *spec.Sandbox) { s.Extensions = map[string]json.RawMessage{"docker": json.RawMessage(`{}`)} }), deny: "extensions.docker"},
 
 	{rule: "fidelity", name: "exact", rules: fidelity(map[string]backend.Fidelity{"**": backend.Exact})},
