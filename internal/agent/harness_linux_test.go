@@ -289,6 +289,7 @@ func (b *box) start(o boxOptions, command ...string) {
 	b.cmd = exec.Command(argv[0], argv[1:]...)
 	b.cmd.Env = env
 	b.cmd.Dir = b.dir
+	b.cmd.WaitDelay = 5 * time.Second // for a process that outlives init and holds its output
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	if o.sameNS {
 		attr.Cloneflags = 0

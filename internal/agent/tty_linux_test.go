@@ -57,11 +57,15 @@ func (x *terminal) waitOutput(want string) {
 func TestInterruptArrivesOnce(t *testing.T) {
 	x := runOnTTY(t, boxOptions{role: "signals"}, roles)
 	x.waitOutput("ready")
-	x.keys.WriteString("\x03")
-	x.waitOutput("signal 2\r\n")
-	// Init would have forwarded a second one before this.
+	// Many, because two that come close together can count as one.
+	const n = 30
+	for i := 1; i <= n; i++ {
+		x.keys.WriteString("\x03")
+		eventually(t, "the interrupt arrives", func() bool { return strings.Count(x.out.String(), "signal 2\r\n") >= i })
+	}
+	// Init would have forwarded its own before this.
 	x.signal(unix.SIGUSR2)
-	x.waitOutput("interrupts 1\r\n")
+	x.waitOutput("interrupts " + itoa(n) + "\r\n")
 	if got := x.wait(); got != 0 {
 		t.Errorf("exit code: got %d, want 0", got)
 	}
