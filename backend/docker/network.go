@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -89,13 +90,7 @@ func (d *driver) ensureIsolated(ctx context.Context, id backend.ID, nets []netwo
 			}
 		default:
 			// Not cut off by the end of ctx: the engine would go on all the same.
-			_, err := finish(ctx, func(ctx context.Context) (network.CreateResponse, error) {
-				return d.cli.NetworkCreate(ctx, isolatedNetwork, network.CreateOptions{
-					Driver:  "bridge",
-					Options: map[string]string{optionICC: "false"},
-					Labels:  map[string]string{labelNetwork: "isolated"},
-				})
-			})
+			_, err := finish(ctx, func(ctx context.Context) (network.CreateResponse, error) { return d.makeIsolated(ctx, nil) })
 			if err != nil && !cerrdefs.IsConflict(err) && !cerrdefs.IsAlreadyExists(err) {
 				return d.fail(ctx, "create", id, err)
 			}
@@ -118,14 +113,56 @@ func (d *driver) dropIsolated(ctx context.Context, id backend.ID, others []conta
 			return
 		}
 	}
-	if err := d.cli.NetworkRemove(ctx, isolatedNetwork); err != nil && !cerrdefs.IsNotFound(err) {
+	n, err := d.cli.NetworkInspect(ctx, isolatedNetwork, network.InspectOptions{})
+	if err != nil || n.Labels[labelKeep] != "" {
+		return
+	}
+	if err := d.cli.NetworkRemove(ctx, n.ID); err != nil && !cerrdefs.IsNotFound(err) {
 		d.cfg.Log.Debug("network kept", "network", isolatedNetwork, "reason", err)
 	}
 }
 
-// CreateNetwork makes a bridge network.
+// makeIsolated makes the network that isolated sandboxes share.
+func (d *driver) makeIsolated(ctx context.Context, labels map[string]string) (network.CreateResponse, error) {
+	all := map[string]string{labelNetwork: "isolated"}
+	maps.Copy(all, labels)
+	return d.cli.NetworkCreate(ctx, isolatedNetwork, network.CreateOptions{
+		Driver: "bridge", Options: map[string]string{optionICC: "false"}, Labels: all,
+	})
+}
+
+// labelKeep marks an isolated network that stays when no sandbox needs it: it
+// costs more to make and remove than a sandbox itself. Docker's labels cannot be
+// changed later, so that one which is in use cannot be kept any more.
+const labelKeep = "berth.keep"
+
+// keepIsolated makes the isolated network ahead of time.
+func (d *driver) keepIsolated(ctx context.Context) (*backend.NetworkInfo, error) {
+	const op = "network-create"
+	_, err := finish(ctx, func(ctx context.Context) (network.CreateResponse, error) {
+		return d.makeIsolated(ctx, map[string]string{labelKeep: "true"})
+	})
+	if err != nil && !cerrdefs.IsConflict(err) && !cerrdefs.IsAlreadyExists(err) {
+		return nil, d.fail(ctx, op, "", err)
+	}
+	n, err := d.cli.NetworkInspect(ctx, isolatedNetwork, network.InspectOptions{})
+	if err != nil {
+		return nil, d.fail(ctx, op, "", err)
+	}
+	if n.Labels[labelKeep] == "" {
+		return nil, newError(backend.Conflict, op, "", "", "network %q is in use as one that goes with its last sandbox: remove the sandboxes first", isolatedNetwork)
+	}
+	return &backend.NetworkInfo{Name: string(spec.NetIsolated), Managed: true, NativeID: n.ID, Members: len(n.Containers)}, nil
+}
+
+// CreateNetwork makes a bridge network. The name "isolated" stands for the
+// network that isolated sandboxes share: it is then kept when the last of them
+// goes.
 func (d *driver) CreateNetwork(ctx context.Context, name string, internal bool) (*backend.NetworkInfo, error) {
 	const op = "network-create"
+	if name == string(spec.NetIsolated) && !internal {
+		return d.keepIsolated(ctx)
+	}
 	if name == "" || notJoinable(name) || name == "bridge" {
 		return nil, newError(backend.Invalid, op, "", "network.name", "%q cannot be the name of a network", name)
 	}
@@ -173,11 +210,14 @@ func (d *driver) Networks(ctx context.Context) iter.Seq2[backend.NetworkInfo, er
 		}
 		slices.SortFunc(nets, func(a, b network.Summary) int { return strings.Compare(a.Name, b.Name) })
 		for _, n := range nets {
-			kind := n.Labels[labelNetwork]
+			kind, name := n.Labels[labelNetwork], n.Name
+			if n.Labels[labelKeep] != "" {
+				kind, name = "kept", string(spec.NetIsolated)
+			}
 			if n.Driver == "host" || n.Driver == "null" || n.Ingress || n.ConfigOnly || kind == "isolated" {
 				continue
 			}
-			if !yield(backend.NetworkInfo{Name: n.Name, Internal: n.Internal, Managed: kind != "", NativeID: n.ID, Members: len(members(n.Name, all))}, nil) {
+			if !yield(backend.NetworkInfo{Name: name, Internal: n.Internal, Managed: kind != "", NativeID: n.ID, Members: len(members(n.Name, all))}, nil) {
 				return
 			}
 		}
@@ -204,6 +244,9 @@ func members(name string, all []container.Summary) []backend.ID {
 // it too: docker would let it go, and the sandbox could never start again.
 func (d *driver) RemoveNetwork(ctx context.Context, name string) error {
 	const op = "network-remove"
+	if name == string(spec.NetIsolated) {
+		name = isolatedNetwork
+	}
 	n, err := d.cli.NetworkInspect(ctx, name, network.InspectOptions{})
 	if err != nil || n.Name != name { // an id or the beginning of one is found too
 		if err == nil || cerrdefs.IsNotFound(err) {
@@ -211,7 +254,7 @@ func (d *driver) RemoveNetwork(ctx context.Context, name string) error {
 		}
 		return d.fail(ctx, op, "", err)
 	}
-	if kind := n.Labels[labelNetwork]; kind != "shared" && kind != "internal" {
+	if kind := n.Labels[labelNetwork]; kind != "shared" && kind != "internal" && n.Labels[labelKeep] == "" {
 		return newError(backend.Denied, op, "", "", "network %q was not made by \"berth network create\"", name)
 	}
 	all, err := d.containers(ctx)
