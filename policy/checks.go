@@ -60,15 +60,15 @@ func checkResolved(c *context, f *findings) {
 		}
 		for _, p := range h.found {
 			asked, okAsked := cleanAbs(p.Asked)
-			real, okReal := cleanAbs(p.Resolved)
+			actual, okReal := cleanAbs(p.Resolved)
 			switch {
 			case !okAsked || !okReal || hasDotDot(p.Resolved):
 				f.add(h.Field, "", "host path %s was not resolved to an absolute path, but to %q", want, p.Resolved)
-			case want != asked && want != real:
+			case want != asked && want != actual:
 				f.add(h.Field, "", "host path %s is not what was looked up, %s", want, asked)
 			case p.Remote && p.Kind == KindUnknown:
 			default:
-				checkKind(h, p.Kind, real, f)
+				checkKind(h, p.Kind, actual, f)
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func checkResolved(c *context, f *findings) {
 
 // checkKind objects when kind cannot be what the field needs. Sockets and the
 // like are for rules that can be overridden.
-func checkKind(h hostPath, kind PathKind, real string, f *findings) {
+func checkKind(h hostPath, kind PathKind, actual string, f *findings) {
 	want := KindUnknown
 	switch {
 	case h.Field == seccompField:
@@ -91,11 +91,11 @@ func checkKind(h hostPath, kind PathKind, real string, f *findings) {
 	}
 	switch {
 	case kind == KindMissing:
-		f.add(h.Field, "", "host path %s does not exist", real)
+		f.add(h.Field, "", "host path %s does not exist", actual)
 	case want != KindUnknown && kind != want:
-		f.add(h.Field, "", "host path %s is a %s: want a %s", real, kindName(kind), want)
+		f.add(h.Field, "", "host path %s is a %s: want a %s", actual, kindName(kind), want)
 	case !slices.Contains([]PathKind{KindDir, KindFile, KindSocket, KindDevice, KindFIFO}, kind):
-		f.add(h.Field, "", "host path %s is of an unknown kind", real)
+		f.add(h.Field, "", "host path %s is of an unknown kind", actual)
 	}
 }
 
@@ -122,15 +122,15 @@ func checkSystemWrite(c *context, f *findings) {
 
 // guard objects once when any spelling of h hits a pattern.
 func guard(h hostPath, patterns []pattern, what string, f *findings) {
-	real := h.real()
-	for _, p := range slices.Concat(real, h.spelled()) {
+	actual := h.real()
+	for _, p := range slices.Concat(actual, h.spelled()) {
 		which, above := hit(p, patterns)
 		if len(which) == 0 {
 			continue
 		}
 		shown := p
-		if asked := h.spelled(); !slices.Contains(real, p) && len(real) > 0 {
-			shown = fmt.Sprintf("%s, which leads to %s,", p, real[0])
+		if asked := h.spelled(); !slices.Contains(actual, p) && len(actual) > 0 {
+			shown = fmt.Sprintf("%s, which leads to %s,", p, actual[0])
 		} else if len(asked) > 0 && !slices.Contains(asked, p) {
 			shown = fmt.Sprintf("%s, where %s leads,", p, asked[0])
 		}
@@ -637,7 +637,7 @@ func checkSeccompRule(c *context, r *Rules, f *findings) {
 		listed := func(p string) bool {
 			return slices.ContainsFunc(list, func(entry string) bool { return strings.HasPrefix(entry, "/") && below(p, entry) && below(entry, p) })
 		}
-		if real := h.real(); len(real) == 1 && listed(real[0]) {
+		if actual := h.real(); len(actual) == 1 && listed(actual[0]) {
 			return
 		}
 		f.add(seccompField, h.overridePath(), "seccomp profile %s may permit anything, its content is not judged%s", have, choice(f, list))
@@ -750,7 +750,7 @@ func checkFidelity(c *context, r *Rules, f *findings) {
 			if !ok {
 				have = "not in the ledger"
 			}
-			if have != backend.Exact && !(have == backend.ByEmulation && want == backend.ByEmulation) {
+			if have != backend.Exact && (have != backend.ByEmulation || want != backend.ByEmulation) {
 				f.add(field, "", "the policy wants it %s, and with %s it is %s", want, c.in.Plan.Driver, have)
 				break
 			}

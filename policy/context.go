@@ -94,8 +94,8 @@ func (h hostPath) spelled() []string {
 // overridePath is the subject under which h can be overridden: its one real
 // path. A path with several answers cannot be.
 func (h hostPath) overridePath() string {
-	if real := h.real(); len(real) == 1 {
-		return real[0]
+	if actual := h.real(); len(actual) == 1 {
+		return actual[0]
 	}
 	return ""
 }

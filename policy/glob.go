@@ -18,12 +18,12 @@ func glob(pattern, text string, sep byte) bool {
 			reach[0] = false
 			continue
 		}
-		any := p+1 < len(pattern) && pattern[p+1] == '*'
-		if any {
+		deep := p+1 < len(pattern) && pattern[p+1] == '*'
+		if deep {
 			p++
 		}
 		for i := 1; i <= len(text); i++ {
-			reach[i] = reach[i] || reach[i-1] && (any || text[i-1] != sep)
+			reach[i] = reach[i] || reach[i-1] && (deep || text[i-1] != sep)
 		}
 	}
 	return reach[len(text)]

@@ -26,7 +26,8 @@ type Input struct {
 	// Protected are further host paths that no sandbox may see: berth's state
 	// directory, the engine's data root, and what the paths of [ProtectedPaths]
 	// resolve to where they are symbolic links. The engine's socket is taken
-	// from Info.Host.
+	// from Info.Host as it is written there; where that is a link, its end
+	// belongs here too.
 	Protected []string
 	// Identity is the user of the main process. Nil while it is not decided.
 	Identity *backend.Identity

@@ -55,10 +55,10 @@ func planned(in policy.Input) policy.Input {
 }
 
 // bind adds a bind that resolves to real.
-func bind(in *policy.Input, asked, real string, mode spec.MountMode, kind policy.PathKind) {
+func bind(in *policy.Input, asked, actual string, mode spec.MountMode, kind policy.PathKind) {
 	field := spec.Path("mounts").Index(len(in.Spec.Mounts))
 	in.Spec.Mounts = append(in.Spec.Mounts, spec.Mount{Type: spec.MountBind, Source: asked, Target: "/m" + string(rune('a'+len(in.Spec.Mounts))), Mode: mode})
-	in.Paths = append(in.Paths, policy.ResolvedPath{Field: field, Asked: asked, Resolved: real, Kind: kind})
+	in.Paths = append(in.Paths, policy.ResolvedPath{Field: field, Asked: asked, Resolved: actual, Kind: kind})
 }
 
 func dir(path string) func(*policy.Input) {
@@ -69,8 +69,8 @@ func writable(path string) func(*policy.Input) {
 	return func(in *policy.Input) { bind(in, path, path, spec.ModeRW, policy.KindDir) }
 }
 
-func link(asked, real string) func(*policy.Input) {
-	return func(in *policy.Input) { bind(in, asked, real, spec.ModeRO, policy.KindDir) }
+func link(asked, actual string) func(*policy.Input) {
+	return func(in *policy.Input) { bind(in, asked, actual, spec.ModeRO, policy.KindDir) }
 }
 
 func kind(path string, k policy.PathKind) func(*policy.Input) {
@@ -104,11 +104,11 @@ func seccomp(path string) func(*policy.Input) {
 	}
 }
 
-func device(path, real string) func(*policy.Input) {
+func device(path, actual string) func(*policy.Input) {
 	return func(in *policy.Input) {
 		in.Spec.Security.Devices = append(in.Spec.Security.Devices, path)
 		if host, _, _ := strings.Cut(path, ":"); strings.HasPrefix(path, "/") {
-			in.Paths = append(in.Paths, policy.ResolvedPath{Field: "security.devices[0]", Asked: host, Resolved: real, Kind: policy.KindDevice})
+			in.Paths = append(in.Paths, policy.ResolvedPath{Field: "security.devices[0]", Asked: host, Resolved: actual, Kind: policy.KindDevice})
 		}
 	}
 }
@@ -705,13 +705,13 @@ func TestRuleIDsAreTheFieldsOfRules(t *testing.T) {
 	var want []string
 	var walk func(prefix string, rt reflect.Type)
 	walk = func(prefix string, rt reflect.Type) {
-		for i := range rt.NumField() {
-			name, options, _ := strings.Cut(rt.Field(i).Tag.Get("json"), ",")
+		for f := range rt.Fields() {
+			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if options != "omitzero" {
 				// omitempty would lose an empty list, which permits nothing.
 				t.Errorf("%s%s: json option %q", prefix, name, options)
 			}
-			if ft := rt.Field(i).Type; ft.Kind() == reflect.Struct && ft != reflect.TypeFor[policy.Limits]() {
+			if ft := f.Type; ft.Kind() == reflect.Struct && ft != reflect.TypeFor[policy.Limits]() {
 				walk(prefix+name+".", ft)
 				continue
 			}

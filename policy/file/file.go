@@ -305,7 +305,7 @@ var integer = regexp.MustCompile(`^(?:0|[1-9][0-9]*)$`)
 // says "nothing is stated", so that a document may not write it.
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, p spec.Path) {
 	tag := n.ShortTag()
-	quantity, isQuantity := v.Addr().Interface().(json.Unmarshaler)
+	quantity, isQuantity := reflect.TypeAssert[json.Unmarshaler](v.Addr())
 	var err error
 	switch {
 	case isQuantity:

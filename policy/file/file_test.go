@@ -217,8 +217,8 @@ func TestEveryTypeIsDecoded(t *testing.T) {
 	walk = func(at string, rt reflect.Type) {
 		switch rt.Kind() {
 		case reflect.Struct:
-			for i := range rt.NumField() {
-				walk(at+"."+rt.Field(i).Name, rt.Field(i).Type)
+			for f := range rt.Fields() {
+				walk(at+"."+f.Name, f.Type)
 			}
 		case reflect.Slice, reflect.Map:
 			walk(at+"[]", rt.Elem())
