@@ -138,10 +138,14 @@ type Host struct {
 }
 
 // Endpoint is a TCP service that sends Body to every connection and closes it.
+// It may send something around Body, as HTTP does.
 type Endpoint struct {
 	// Address is an IP address and a port.
 	Address string
-	Body    string
+	// Body is text that nobody else sends.
+	Body string
+	// Send is what a client has to send first. Empty: nothing.
+	Send string
 	// Name is a host name of it that sandboxes with access to the outside can
 	// resolve. Empty: it has none.
 	Name string

@@ -15,8 +15,8 @@ func errorTests() []Test {
 		{ID: "errors.not-found.every-verb", Clause: "errors.not-found", Fn: notFoundEverywhere},
 		{ID: "errors.context.unwrapped", Clause: "errors.context", Fn: contextUnwrapped},
 		{ID: "errors.context.prompt", Clause: "errors.prompt", Fn: contextPrompt},
-		{ID: "errors.unavailable.no-engine", Clause: "errors.unavailable", Host: []Fact{FactFaults}, Fn: unavailable(FaultAbsent)},
-		{ID: "errors.unavailable.no-permission", Clause: "errors.unavailable", Host: []Fact{FactFaults}, Fn: unavailable(FaultForbidden)},
+		{ID: "errors.unavailable.no-engine", Clause: "errors.unavailable", Host: []Fact{FactFaults}, Fn: unavailable(FaultAbsent, backend.Unavailable)},
+		{ID: "errors.unavailable.no-permission", Clause: "errors.forbidden", Host: []Fact{FactFaults}, Fn: unavailable(FaultForbidden, backend.Unavailable, backend.Denied)},
 	}
 }
 
@@ -105,7 +105,7 @@ func contextPrompt(t *T) {
 	}
 }
 
-func unavailable(fault Fault) func(*T) {
+func unavailable(fault Fault, kinds ...backend.Kind) func(*T) {
 	return func(t *T) {
 		d, err := t.run.harness.(Faulter).OpenBroken(t.ctx, fault)
 		if err != nil {
@@ -113,16 +113,16 @@ func unavailable(fault Fault) func(*T) {
 		}
 		t.Cleanup(func(context.Context) error { return d.Close() })
 		_, err = d.Probe(t.ctx, false)
-		t.wantKind("probe", err, backend.Unavailable)
+		t.wantKind("probe", err, kinds...)
 		for verb, err := range verbs(t.ctx, d, t.run.newID()) {
-			t.wantKind(verb, err, backend.Unavailable)
+			t.wantKind(verb, err, kinds...)
 		}
 		_, err = d.Create(t.ctx, t.Request(t.NewSpec()))
-		t.wantKind("create", err, backend.Unavailable)
+		t.wantKind("create", err, kinds...)
 		n := 0
 		for _, err := range d.List(t.ctx, nil) {
 			n++
-			t.wantKind("list", err, backend.Unavailable)
+			t.wantKind("list", err, kinds...)
 		}
 		wantEqual(t, "errors of list", n, 1)
 	}

@@ -83,7 +83,8 @@ func probeReadOnly(t *T) {
 }
 
 // everything is a spec that sets as many fields as one spec can. Some of them
-// will be refused.
+// will be refused. What takes effect above the driver is left out where it is
+// claimed, for a driver may refuse it without berth's init.
 func everything(t *T) *spec.Sandbox {
 	dir := t.callerDir()
 	return t.NewSpec(func(s *spec.Sandbox) {
@@ -112,10 +113,11 @@ func everything(t *T) *spec.Sandbox {
 			ReadOnlyRoot: true, Devices: []string{"/dev/zero:/dev/conformance:rw", "berth.example/none=one"},
 		}
 		s.Agent = spec.AgentNone
-		s.Life = spec.Life{
-			StopSignal: "SIGUSR1", StopGrace: spec.Duration(time.Second), TTL: spec.Duration(time.Hour), IdleTimeout: spec.Duration(time.Hour),
-			Restart: spec.Restart{Policy: spec.RestartOnFailure, MaxRetries: 2},
-			Health:  &spec.Health{Command: line(cmd("exit", "0"))},
+		s.Life = spec.Life{StopSignal: "SIGUSR1", StopGrace: spec.Duration(time.Second)}
+		for _, c := range []backend.Capability{backend.LifeTTL, backend.LifeIdle, backend.LifeRestart, backend.LifeHealth} {
+			if !t.Has(c) {
+				twins[c].Spec(t, s)
+			}
 		}
 	})
 }

@@ -137,7 +137,7 @@ func (t *T) wantForbidden(results ...probe.Result) {
 
 // unprivileged are calls that any user of a host may make, and no sandbox: only
 // the filter refuses them.
-var unprivileged = []string{"keyctl", "add_key", "request_key", "unshare-newuser", "clone-newuser"}
+var unprivileged = []string{"keyctl", "add_key", "request_key", "unshare-newuser", "clone-newuser", "clone3-newuser", "userfaultfd"}
 
 func seccompDefault(t *T) {
 	commands := [][]string{cmd("status")}
@@ -158,14 +158,14 @@ func seccompUnconfined(t *T) {
 
 // seccompProfile forbids one call that the default allows and allows the rest.
 func seccompProfile(t *T) {
-	s := t.NewSpec(user("0:0"), runs(cmd("status"), cmd("syscall", "personality"), cmd("syscall", "keyctl")))
+	s := t.NewSpec(user("0:0"), runs(cmd("status"), cmd("syscall", "process_vm_readv"), cmd("syscall", "keyctl")))
 	control := t.results(t.RunCommand(s), 3)
 	if value[probe.Syscall](t, control[1]).Errno != probe.OK {
-		t.Errorf("the default profile forbids personality: this test proves nothing")
+		t.Errorf("the default profile forbids process_vm_readv: this test proves nothing")
 	}
 	s.Security.Seccomp = "/profile/of/the/request.json"
 	req := t.Request(s)
-	req.Seccomp = json.RawMessage(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["personality"],"action":"SCMP_ACT_ERRNO"}]}`)
+	req.Seccomp = json.RawMessage(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["process_vm_readv"],"action":"SCMP_ACT_ERRNO"}]}`)
 	results := t.results(t.runRequest(req), 3)
 	wantEqual(t, "the seccomp mode", value[probe.Status](t, results[0]).Seccomp, 2)
 	t.wantForbidden(results[1])

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/berthrun/berth/backend"
 	"github.com/berthrun/berth/conformance/probe"
@@ -45,7 +46,9 @@ func planned(c backend.Capability) func(*T) {
 	return func(t *T) {
 		s := t.NewSpec()
 		twins[c].Spec(t, s)
-		plan, err := t.Driver().Plan(t.ctx, t.Request(s))
+		req := t.Request(s)
+		req.Init = &backend.Init{Timeout: time.Minute}
+		plan, err := t.Driver().Plan(t.ctx, req)
 		t.must(err, "plan")
 		if m, ok := plan.Mapping(twins[c].Field); !ok || m.Fidelity == backend.Refused {
 			t.Errorf("%s is claimed, but the ledger has for %s: %s", c, twins[c].Field, show(m))

@@ -146,7 +146,7 @@ var twins = map[backend.Capability]Twin{
 	}},
 	// The key of the extension is the driver's own name.
 	backend.Extension: {Spec: func(t *T, s *spec.Sandbox) {
-		s.Extensions = map[string]json.RawMessage{t.Driver().Name(): json.RawMessage(`{}`)}
+		s.Extensions = map[string]json.RawMessage{t.Driver().Name(): json.RawMessage(`{"setting": true}`)}
 	}},
 }
 

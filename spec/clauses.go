@@ -275,7 +275,8 @@ var clauses = []Clause{
 	{"errors.not-found", Must, "Every verb on an absent sandbox fails with kind not found, Remove excepted.", ""},
 	{"errors.context", Must, "A context's own error passes unwrapped through every verb.", ""},
 	{"errors.prompt", Must, "A verb whose context ends returns promptly.", ""},
-	{"errors.unavailable", Must, "Every verb fails with kind unavailable when no engine answers or access is refused.", ""},
+	{"errors.unavailable", Must, "Every verb fails with kind unavailable when no engine answers.", ""},
+	{"errors.forbidden", Must, "Every verb fails with kind unavailable or denied when access to the engine is refused.", ""},
 
 	{"concurrency.create", Must, "Sandboxes can be created and removed at the same time.", ""},
 	{"concurrency.same-id", Must, "Creating the same sandbox from several drivers at once makes one.", ""},
