@@ -100,7 +100,7 @@ func (h hostPath) overridePath() string {
 	return ""
 }
 
-// ports yields the effective address of each port.
+// portAddress is the address on which port i is published.
 func (c *context) portAddress(i int) string {
 	if a := c.spec.Binding.Ports[i].Address; a != "" {
 		return a
