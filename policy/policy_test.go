@@ -52,7 +52,6 @@ func Example() {
 	// false [plan.complete]
 	// mounts[0]: host path /home/ann/.ssh, where /home/ann/keys leads, is protected (rule mounts.protected of policy built-in; unsafe override: mounts.protected=/home/ann/.ssh)
 	// network.mode: permitted by the unsafe override network.modes=host: network mode host shares the host's network stack, its loopback services and abstract sockets included: permitted is isolated, none, internal, shared, named (rule network.modes of policy standard)
-	// resources: there is no bound of cpus, memory, pids: set them, or the sandbox can use up the host's (rule resources.required of policy standard)
 }
 
 func TestFor(t *testing.T) {

@@ -44,10 +44,9 @@ var standardDeny = Rules{
 }
 
 var standardWarn = Rules{
-	Mounts:    MountRules{Local: true, NoRelabel: true},
-	Binding:   BindingRules{Addresses: []string{AddressLoopback}, MinHostPort: 1024},
-	Resources: ResourceRules{Required: []Resource{ResourceCPUs, ResourceMemory, ResourcePids}},
-	Security:  SecurityRules{Seccomp: []string{spec.SeccompDefault}, Devices: []string{}},
+	Mounts:   MountRules{Local: true, NoRelabel: true},
+	Binding:  BindingRules{Addresses: []string{AddressLoopback}, MinHostPort: 1024},
+	Security: SecurityRules{Seccomp: []string{spec.SeccompDefault}, Devices: []string{}},
 }
 
 var hardenedDeny = Rules{
@@ -101,7 +100,7 @@ var compatWarn = Rules{
 		Additional: []string{},
 	},
 	Capabilities: standardDeny.Capabilities,
-	Resources:    standardWarn.Resources,
+	Resources:    hardenedDeny.Resources,
 	Security: SecurityRules{
 		Seccomp:         []string{spec.SeccompDefault},
 		NoNewPrivileges: true,

@@ -824,7 +824,7 @@ func TestWarnings(t *testing.T) {
 		func(in *policy.Input) { in.Identity = &backend.Identity{Mode: "caller"} },
 	)
 	want := map[spec.Profile][]string{
-		std: {"mounts.local", "mounts.noRelabel", "binding.addresses", "binding.minHostPort", "resources.required", "security.seccomp", "security.devices"},
+		std: {"mounts.local", "mounts.noRelabel", "binding.addresses", "binding.minHostPort", "security.seccomp", "security.devices"},
 		oh: {"mounts.local", "mounts.noRelabel", "binding.addresses", "binding.minHostPort", "network.modes", "network.additional", "capabilities.add",
 			"resources.required", "security.seccomp", "security.noNewPrivileges", "security.devices", "user.nonRoot"},
 	}

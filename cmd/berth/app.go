@@ -78,7 +78,7 @@ has. The same spec gives the same sandbox, or a refusal that names the field.`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.setUp() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageOf(c, err) })
 	f := root.PersistentFlags()
 	f.StringVar(&a.backendName, "backend", a.env("BERTH_BACKEND", "auto"), "backend: auto or one of "+strings.Join(all.Registry().Names(), ", ")+" (BERTH_BACKEND)")
 	f.StringVar(&a.host, "host", a.env("BERTH_HOST", ""), "address of the engine, such as unix:///var/run/docker.sock (BERTH_HOST)")
@@ -103,7 +103,33 @@ has. The same spec gives the same sandbox, or a refusal that names the field.`,
 	add("spec", a.planCmd(), a.specCmd(), a.policyCmd(), a.conformanceCmd())
 	add("engine", a.doctorCmd(), a.imageCmd(), a.networkCmd())
 	root.AddCommand(a.completionCmd(), a.manCmd(), a.versionCmd())
+	usageErrors(root)
 	return root
+}
+
+// usageOf is a usage error of c; run and exec have codes of their own.
+func usageOf(c *cobra.Command, err error) error {
+	err = &usageError{err}
+	if name := c.Name(); name == "run" || name == "exec" {
+		return asCommand(err)
+	}
+	return err
+}
+
+// usageErrors makes a wrong number of arguments a usage error, for which cobra
+// has no type.
+func usageErrors(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageOf(c, fmt.Errorf("%s: %w", cmd.Name(), err))
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		usageErrors(sub)
+	}
 }
 
 // setUp checks the global flags.

@@ -87,6 +87,9 @@ func (a *app) report(err error) int {
 			text = "interrupted"
 		}
 		for line := range strings.SplitSeq(text, "\n") {
+			if strings.TrimSpace(line) == "" {
+				continue
+			}
 			fmt.Fprintln(a.stderr, "berth: "+line)
 		}
 		if isCobraUsage(text) {

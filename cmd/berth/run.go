@@ -18,6 +18,7 @@ import (
 
 	"github.com/berthrun/berth/backend"
 	"github.com/berthrun/berth/internal/sandbox"
+	"github.com/berthrun/berth/spec"
 )
 
 func (a *app) runCmd() *cobra.Command {
@@ -293,7 +294,7 @@ func (a *app) planCmd() *cobra.Command {
 			if p == nil || p.Plan == nil {
 				return err
 			}
-			out := map[string]any{"plan": p.Plan, "decision": p.Decision, "spec": p.Spec, "patches": p.Patches}
+			out := map[string]any{"plan": p.Plan, "decision": p.Decision, "spec": spec.Redact(p.Spec), "patches": p.Patches}
 			return errors.Join(a.print(out, func(t *table) {
 				t.row("FIELD", "FIDELITY", "NATIVE", "NOTE")
 				for _, line := range p.Plan.Mappings {

@@ -38,8 +38,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// TestEngineScripts work with a real engine.
-func TestEngineScripts(t *testing.T) {
+// TestEngineScripts work with a real engine, several at once.
+func TestEngineScripts(t *testing.T) { engineScripts(t, "testdata/engine") }
+
+// TestLoneScripts need an engine on which no other sandbox is.
+func TestLoneScripts(t *testing.T) { engineScripts(t, "testdata/serial") }
+
+func engineScripts(t *testing.T, dir string) {
+	t.Helper()
 	c := enginetest.NeedDocker(t)
 	libexec := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", libexec, "../berth-agent")
@@ -63,7 +69,7 @@ func TestEngineScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/engine", RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: dir, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DOCKER_HOST", c.Host)
 			e.Setenv("BERTH_BACKEND", "docker")

@@ -39,8 +39,10 @@ func (m *Manager) resolve(s *spec.Sandbox) (judged []policy.ResolvedPath, binds 
 	var errs []error
 	resolved := map[spec.Path]policy.ResolvedPath{}
 	for _, hp := range policy.HostPaths(s) {
-		r := policy.ResolvedPath{Field: hp.Field, Asked: hp.Path, Resolved: hp.Path, Remote: m.enginePaths}
-		if !m.enginePaths {
+		// A seccomp profile is read by berth, wherever the engine is.
+		remote := m.enginePaths && hp.Field != "security.seccomp"
+		r := policy.ResolvedPath{Field: hp.Field, Asked: hp.Path, Resolved: hp.Path, Remote: remote}
+		if !remote {
 			if strings.HasSuffix(string(hp.Field), ".upper") {
 				// An upper is berth's to make, as HOME is; its parent is not.
 				if _, err := os.Lstat(hp.Path); errors.Is(err, fs.ErrNotExist) {

@@ -34,10 +34,19 @@ func Merge(layers ...Layer) (merged *spec.Sandbox, origins map[spec.Path]string)
 		if l.Spec == nil {
 			continue
 		}
-		for _, p := range spec.Overlay(merged, l.Spec) {
-			origins[p] = l.Name
-			if from, ok := l.Sources[own(p, merged, l.Spec)]; ok {
-				origins[p] = from
+		paths := spec.Overlay(merged, l.Spec)
+		set := spec.SetFields(merged)
+		for _, p := range paths {
+			from, ok := l.Sources[own(p, merged, l.Spec)]
+			if !ok {
+				from = l.Name
+			}
+			origins[p] = from
+			// The options of an element come with it.
+			for _, q := range set {
+				if strings.HasPrefix(string(q), string(p)+".") && strings.HasSuffix(string(p), "]") {
+					origins[q] = from
+				}
 			}
 		}
 	}

@@ -21,7 +21,7 @@ func TestMerge(t *testing.T) {
 		Resources: spec.Resources{Memory: spec.GiB, Pids: 7},
 	}}
 	env := specsource.Layer{Name: "environment", Spec: &spec.Sandbox{
-		Mounts: []spec.Mount{mount("/e3", "/three"), mount("/e2", "/two")},
+		Mounts: []spec.Mount{mount("/e3", "/three"), {Type: spec.MountBind, Source: "/e2", Target: "/two", Mode: spec.ModeRO}},
 		User:   spec.User{As: "1000"},
 	}, Sources: map[spec.Path]string{"mounts[0]": "SANDBOX_VOLUMES", "mounts[1]": "WORKSPACE_BASE", "user.as": "SANDBOX_USER_ID"}}
 	flags := specsource.Layer{Name: "flags", Spec: &spec.Sandbox{
@@ -41,7 +41,7 @@ func TestMerge(t *testing.T) {
 		t.Errorf("mounts (-want +got)\n%s", diff)
 	}
 	for path, want := range map[spec.Path]string{
-		"image.ref": "file.yaml", "mounts[0]": "file.yaml", "mounts[1]": "WORKSPACE_BASE", "mounts[2]": "SANDBOX_VOLUMES",
+		"image.ref": "file.yaml", "mounts[0]": "file.yaml", "mounts[1]": "WORKSPACE_BASE", "mounts[2]": "SANDBOX_VOLUMES", "mounts[1].mode": "WORKSPACE_BASE", "mounts[0].mode": specsource.Default,
 		"resources.memory": "--memory", "resources.pids": "file.yaml", "user.as": "SANDBOX_USER_ID",
 		"binding.ports[0]": "--publish", "binding.address": specsource.Default, "network.mode": specsource.Default,
 	} {
