@@ -35,7 +35,7 @@ func lookPath(name string) (string, *wire.Failed) {
 	}
 	if name != "" {
 		if list := os.Getenv("PATH"); list != "" {
-			for _, dir := range strings.Split(list, ":") {
+			for dir := range strings.SplitSeq(list, ":") {
 				if dir == "" {
 					dir = "."
 				}

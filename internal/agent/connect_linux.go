@@ -20,7 +20,7 @@ func Connect(path string, timeout time.Duration, in io.Reader, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer s.close()
 	go func() {
 		_, _ = io.Copy(s, in)
 		_ = s.closeWrite()

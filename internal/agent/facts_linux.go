@@ -56,7 +56,7 @@ type probes struct {
 func (p *probes) remove() {
 	for i, dir := range p.dirs {
 		_ = unix.Unlinkat(dir, p.names[i], 0)
-		unix.Close(dir)
+		closeFD(dir)
 	}
 	p.dirs, p.names = nil, nil
 }
@@ -81,7 +81,7 @@ func examineMount(q wire.MountQuery, name string, p *probes) wire.MountReport {
 	keep := false
 	defer func() {
 		if !keep {
-			unix.Close(fd)
+			closeFD(fd)
 		}
 	}()
 	var st unix.Stat_t
@@ -107,7 +107,7 @@ func examineMount(q wire.MountQuery, name string, p *probes) wire.MountReport {
 		return m
 	}
 	p.dirs, p.names, keep = append(p.dirs, fd), append(p.names, name), true
-	defer unix.Close(f)
+	defer closeFD(f)
 	if err := unix.Fstat(f, &st); err != nil {
 		m.Probe.Error = err.Error()
 		return m

@@ -239,15 +239,11 @@ type boxOptions struct {
 	sameNS   bool                  // no pid namespace: init is not process 1
 }
 
-// newBox makes a run directory with a short path, open as berth's is.
+// newBox makes a run directory that every uid can reach.
 func newBox(t testing.TB) *box {
 	t.Helper()
-	parent, err := os.MkdirTemp("", "box")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(parent) })
-	if err := os.Chmod(parent, 0o711); err != nil {
+	parent := t.TempDir()
+	if err := os.Chmod(filepath.Dir(parent), 0o711); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(parent, "run")
@@ -327,8 +323,7 @@ func (b *box) start(o boxOptions, command ...string) {
 			defer b.stdin.Close()
 		}
 		if err := b.cmd.Wait(); err != nil {
-			var exit *exec.ExitError
-			if !errors.As(err, &exit) {
+			if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 				b.t.Errorf("wait for init: %v", err)
 			}
 		}

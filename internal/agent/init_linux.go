@@ -72,11 +72,11 @@ func Init(o InitOptions) int {
 	hs.conn.setDeadline(time.Now().Add(10 * time.Second))
 	if failed != nil {
 		hs.send(wire.Message{Failed: failed})
-		hs.conn.Close()
+		hs.conn.close()
 		return failed.Code
 	}
 	hs.send(wire.Message{Started: &wire.Started{PID: pid}})
-	hs.conn.Close()
+	hs.conn.close()
 	cfg := hs.cfg
 	hs = nil
 	// Give back what the hand-shake used, out of berth's way.
@@ -136,7 +136,7 @@ func negotiate(o InitOptions, signals <-chan os.Signal) (h *hello, code int) {
 			}
 			cancel()
 			if h := <-done; h != nil {
-				h.conn.Close()
+				h.conn.close()
 			}
 			return nil, 128 + int(s.(syscall.Signal))
 		}
@@ -158,7 +158,7 @@ func converse(ctx context.Context, o InitOptions) (h *hello) {
 	}
 	defer func() {
 		if h == nil {
-			conn.Close()
+			conn.close()
 		}
 	}()
 	defer context.AfterFunc(ctx, func() { conn.setDeadline(time.Unix(1, 0)) })()

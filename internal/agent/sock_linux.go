@@ -76,7 +76,10 @@ func (s *sock) closeWrite() error {
 
 func (s *sock) setDeadline(t time.Time) { _ = s.f.SetDeadline(t) }
 
-func (s *sock) Close() error { return s.f.Close() }
+func (s *sock) close() { s.f.Close() }
+
+// closeFD closes a descriptor from which nothing more is wanted.
+func closeFD(fd int) { _ = unix.Close(fd) }
 
 func unixSocket() (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -95,7 +98,7 @@ func dial(ctx context.Context, path string) (*sock, error) {
 		if err == nil {
 			return newSock(fd)
 		}
-		unix.Close(fd)
+		closeFD(fd)
 		err = &os.PathError{Op: "connect", Path: path, Err: err}
 		// Not there yet, nobody accepts on it yet, or its backlog is full.
 		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ECONNREFUSED) &&
@@ -121,21 +124,21 @@ func acceptOne(ctx context.Context, path string) (*sock, error) {
 	}
 	// A stop and start of the same sandbox finds the socket of the last start.
 	if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
-		unix.Close(fd)
+		closeFD(fd)
 		return nil, &os.PathError{Op: "unlink", Path: path, Err: err}
 	}
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		unix.Close(fd)
+		closeFD(fd)
 		return nil, &os.PathError{Op: "bind", Path: path, Err: err}
 	}
-	defer unix.Unlink(path)
+	defer func() { _ = unix.Unlink(path) }()
 	// The engine's exec may run as another uid. Nobody else is in the sandbox.
 	if err := unix.Chmod(path, 0o666); err != nil {
-		unix.Close(fd)
+		closeFD(fd)
 		return nil, &os.PathError{Op: "chmod", Path: path, Err: err}
 	}
 	if err := unix.Listen(fd, 1); err != nil {
-		unix.Close(fd)
+		closeFD(fd)
 		return nil, os.NewSyscallError("listen", err)
 	}
 	f, rc, err := newFile(fd)

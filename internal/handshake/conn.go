@@ -64,7 +64,7 @@ type Conn struct {
 	r     *wire.Reader
 	peer  Peer
 	state state
-	close func() error
+	close func() error // of rwc, once
 }
 
 type state int
@@ -93,6 +93,9 @@ func (c *Conn) Peer() Peer { return c.peer }
 // init give up, as described at Conn.
 func (c *Conn) Close() error { return c.close() }
 
+// hangUp is Close where nothing follows from its error.
+func (c *Conn) hangUp() { _ = c.close() }
+
 // Negotiate sends cfg and returns init's report. cfg.Version may be 0 and is then
 // Version. The report is checked for form: it is for this nonce and version,
 // answers every mount in order, names the probe files as ProbeName does, and its
@@ -110,22 +113,18 @@ func (c *Conn) Negotiate(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, fmt.Errorf("hand-shake: %w", err)
 	}
-	var r *Report
-	err := c.exchange(ctx, wire.Message{Config: &cfg}, func(m wire.Message) error {
-		if m.Report == nil {
-			return fmt.Errorf("%w: %s instead of report", ErrProtocol, m.Kind())
-		}
-		if err := checkReport(&cfg, m.Report); err != nil {
-			return fmt.Errorf("%w: %w", ErrProtocol, err)
-		}
-		r = m.Report
-		return nil
-	})
+	answer, err := c.exchange(ctx, wire.Message{Config: &cfg})
 	if err != nil {
 		return nil, err
 	}
+	if answer.Report == nil {
+		return nil, c.broken(fmt.Errorf("%s instead of report", answer.Kind()))
+	}
+	if err := checkReport(&cfg, answer.Report); err != nil {
+		return nil, c.broken(err)
+	}
 	c.state = stateReported
-	return r, nil
+	return answer.Report, nil
 }
 
 // Go lets init start the command, waits until it runs and closes the connection.
@@ -139,32 +138,28 @@ func (c *Conn) Go(ctx context.Context) (*Started, error) {
 		return nil, fmt.Errorf("go: %w", ErrOrder)
 	}
 	c.state = stateDone
-	defer c.Close()
-	var s *Started
-	err := c.exchange(ctx, wire.Message{Go: &wire.Go{}}, func(m wire.Message) error {
-		if m.Started == nil {
-			return fmt.Errorf("%w: %s instead of started", ErrProtocol, m.Kind())
-		}
-		if m.Started.PID <= 0 {
-			return fmt.Errorf("%w: process id %d", ErrProtocol, m.Started.PID)
-		}
-		s = m.Started
-		return nil
-	})
+	defer c.hangUp()
+	answer, err := c.exchange(ctx, wire.Message{Go: &wire.Go{}})
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	if answer.Started == nil {
+		return nil, c.broken(fmt.Errorf("%s instead of started", answer.Kind()))
+	}
+	if answer.Started.PID <= 0 {
+		return nil, c.broken(fmt.Errorf("process id %d", answer.Started.PID))
+	}
+	return answer.Started, nil
 }
 
 // Abort tells init not to run the command, waits until init has removed its probe
 // files and closes the connection. It may be called instead of Negotiate or after
 // it; after Go, or a method that failed, it only closes and returns nil.
 //
-// Errors: ErrProtocol, ErrTimeout, the context's. Init gives up in these cases
-// too, but its probe files may still be there.
+// Errors: ErrProtocol, ErrTimeout, *FailedError, the context's. Init gives up in
+// these cases too, but its probe files may still be there.
 func (c *Conn) Abort(ctx context.Context, reason string) error {
-	defer c.Close()
+	defer c.hangUp()
 	if c.state == stateDone {
 		return nil
 	}
@@ -172,18 +167,19 @@ func (c *Conn) Abort(ctx context.Context, reason string) error {
 	if len(reason) > wire.MaxText {
 		reason = reason[:wire.MaxText]
 	}
-	err := c.exchange(ctx, wire.Message{Abort: &wire.Abort{Reason: reason}}, func(m wire.Message) error {
-		return fmt.Errorf("%w: %s after abort", ErrProtocol, m.Kind())
-	})
-	if errors.Is(err, ErrGone) {
+	answer, err := c.exchange(ctx, wire.Message{Abort: &wire.Abort{Reason: reason}})
+	switch {
+	case errors.Is(err, ErrGone):
 		return nil // it is what abort asks for
+	case err != nil:
+		return err
 	}
-	return err
+	return c.broken(fmt.Errorf("%s after abort", answer.Kind()))
 }
 
-// exchange sends m and hands the answer to use. On any error the connection is
-// closed.
-func (c *Conn) exchange(ctx context.Context, m wire.Message, use func(wire.Message) error) (err error) {
+// exchange sends m and returns the answer, which counts even if the context ends
+// at the same moment. On any error the connection is closed.
+func (c *Conn) exchange(ctx context.Context, m wire.Message) (wire.Message, error) {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = DefaultTimeout
@@ -191,47 +187,58 @@ func (c *Conn) exchange(ctx context.Context, m wire.Message, use func(wire.Messa
 	op, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	// Closing is the one way that ends a pending read on every kind of stream.
-	stop := context.AfterFunc(op, func() { c.close() })
-	defer func() {
-		if !stop() && err == nil {
-			// The answer and the end came together; the stream is closed already.
-			err = op.Err()
+	stop := context.AfterFunc(op, c.hangUp)
+	defer stop()
+	answer, err := c.talk(m)
+	if err == nil {
+		if answer.Failed != nil {
+			c.end()
+			return wire.Message{}, failed(answer.Failed)
 		}
-		if err == nil {
-			return
-		}
-		c.state = stateDone
-		c.close()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		} else if op.Err() != nil {
-			err = fmt.Errorf("hand-shake: %w (%s)", ErrTimeout, timeout)
-		}
-	}()
+		return answer, nil
+	}
+	c.end()
+	switch {
+	case ctx.Err() != nil:
+		return wire.Message{}, ctx.Err()
+	case op.Err() != nil:
+		return wire.Message{}, fmt.Errorf("hand-shake: %w (%s)", ErrTimeout, timeout)
+	}
+	return wire.Message{}, err
+}
 
+// talk writes m and reads the answer.
+func (c *Conn) talk(m wire.Message) (wire.Message, error) {
 	line, err := wire.Encode(m)
 	if err != nil {
-		return fmt.Errorf("hand-shake: %w", err)
+		return wire.Message{}, fmt.Errorf("hand-shake: %w", err)
 	}
-	if _, err := c.rwc.Write(line); err != nil {
-		// The answer may say why init does not listen any more: read on.
-		if answer, rerr := c.r.Read(); rerr == nil && answer.Failed != nil {
-			return failed(answer.Failed)
-		}
-		return fmt.Errorf("hand-shake: %w: %w", ErrGone, err)
-	}
+	_, werr := c.rwc.Write(line)
+	// Read on after a failed write: init may have said why it does not listen.
 	answer, err := c.r.Read()
 	switch {
+	case err == nil && (werr == nil || answer.Failed != nil):
+		return answer, nil
+	case werr != nil:
+		return wire.Message{}, fmt.Errorf("hand-shake: %w: %w", ErrGone, werr)
 	case errors.Is(err, wire.ErrSyntax), errors.Is(err, wire.ErrTooLong), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
+		return wire.Message{}, fmt.Errorf("%w: %w", ErrProtocol, err)
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("hand-shake: %w", ErrGone)
-	case err != nil:
-		return fmt.Errorf("hand-shake: %w: %w", ErrGone, err)
-	case answer.Failed != nil:
-		return failed(answer.Failed)
+		return wire.Message{}, fmt.Errorf("hand-shake: %w", ErrGone)
 	}
-	return use(answer)
+	return wire.Message{}, fmt.Errorf("hand-shake: %w: %w", ErrGone, err)
+}
+
+// end closes the connection and lets no step follow.
+func (c *Conn) end() {
+	c.state = stateDone
+	c.hangUp()
+}
+
+// broken ends the hand-shake with a peer that does not keep to the protocol.
+func (c *Conn) broken(err error) error {
+	c.end()
+	return fmt.Errorf("%w: %w", ErrProtocol, err)
 }
 
 // failed checks and cleans init's failure.

@@ -72,7 +72,7 @@ func TestConn(t *testing.T) {
 	if err != nil || s.PID != 7 {
 		t.Errorf("go: %v, %v", s, err)
 	}
-	if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := peer.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the connection is open after go: %v", err)
 	}
 }
@@ -80,8 +80,8 @@ func TestConn(t *testing.T) {
 // Everything that a sandbox may send in place of a report. The connection must be
 // closed and the error of the right kind, and it must be short and printable.
 func TestHostileReport(t *testing.T) {
-	swap := func(old, new string) string {
-		s := strings.Replace(goodReport, old, new, 1)
+	swap := func(old, with string) string {
+		s := strings.Replace(goodReport, old, with, 1)
 		if s == goodReport {
 			t.Fatalf("%q is not in the report", old)
 		}
@@ -144,7 +144,7 @@ func TestHostileReport(t *testing.T) {
 			if _, err := c.Go(t.Context()); !errors.Is(err, handshake.ErrOrder) {
 				t.Errorf("go after a refused report: got %v, want ErrOrder", err)
 			}
-			if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := peer.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("the connection is still open: %v", err)
 			}
 		})
@@ -362,10 +362,10 @@ func TestContextPassesAsItIs(t *testing.T) {
 			go io.Copy(io.Discard, peer)
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(20*time.Millisecond, cancel)
-			if err := step(ctx, c); err != context.Canceled {
+			if err := step(ctx, c); !exactly(err, context.Canceled) {
 				t.Errorf("got %v, want %v as it is", err, context.Canceled)
 			}
-			if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := peer.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("the connection is still open: %v", err)
 			}
 		})
@@ -374,10 +374,52 @@ func TestContextPassesAsItIs(t *testing.T) {
 		c, _ := pipe(t) // nobody reads
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := c.Negotiate(ctx, config); err != context.Canceled {
+		if _, err := c.Negotiate(ctx, config); !exactly(err, context.Canceled) {
 			t.Errorf("got %v, want %v as it is", err, context.Canceled)
 		}
 	})
+}
+
+// endsWithAnswer is a stream on which the context ends just before each answer is
+// read: a command that is over at once ends its sandbox so.
+type endsWithAnswer struct {
+	net.Conn
+	end func()
+}
+
+func (e endsWithAnswer) Read(p []byte) (int, error) {
+	n, err := e.Conn.Read(p)
+	e.end()
+	return n, err
+}
+
+func TestAnswerCountsWhenTheContextEndsWithIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		text  string
+		check func(*handshake.Started, error) bool
+	}{
+		"started": {`{"started":{"pid":7}}` + "\n", func(s *handshake.Started, err error) bool { return err == nil && s.PID == 7 }},
+		"failed": {`{"failed":{"code":127,"message":"no"}}` + "\n", func(_ *handshake.Started, err error) bool {
+			failed, ok := errors.AsType[*handshake.FailedError](err)
+			return ok && failed.Code == 127
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, peer := net.Pipe()
+			defer peer.Close()
+			end := func() {}
+			conn := handshake.NewConn(endsWithAnswer{host, func() { end() }})
+			go answer(peer, goodReport, c.text)
+			if _, err := conn.Negotiate(t.Context(), config); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			end = cancel
+			if s, err := conn.Go(ctx); !c.check(s, err) {
+				t.Errorf("got %+v, %v", s, err)
+			}
+		})
+	}
 }
 
 func TestOrder(t *testing.T) {

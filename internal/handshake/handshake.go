@@ -34,12 +34,18 @@ import (
 
 // The messages, as package wire documents them.
 type (
-	Config      = wire.Config
-	MountQuery  = wire.MountQuery
-	Report      = wire.Report
+	// Config is what Negotiate sends.
+	Config = wire.Config
+	// MountQuery is one mount of a Config.
+	MountQuery = wire.MountQuery
+	// Report is what Negotiate returns.
+	Report = wire.Report
+	// MountReport is one mount of a Report.
 	MountReport = wire.MountReport
+	// ProbeReport is the probe file of a MountReport.
 	ProbeReport = wire.ProbeReport
-	Started     = wire.Started
+	// Started is what Go returns.
+	Started = wire.Started
 )
 
 const (

@@ -15,6 +15,11 @@ import (
 	"github.com/berthrun/berth/internal/handshake/wire"
 )
 
+const nonce = "0123456789abcdef0123456789abcdef"
+
+// exactly is for errors that must pass as they are, not wrapped.
+func exactly(err, want error) bool { return err == want }
+
 func itoa(n int) string { return strconv.Itoa(n) }
 
 // TestMain lets the test binary be a stranger that connects to a socket.

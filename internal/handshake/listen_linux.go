@@ -55,7 +55,7 @@ func Listen(runDir string) (*Listener, error) {
 		return nil, fail(err)
 	}
 	err = root.RemoveAll(SocketName)
-	root.Close()
+	err = errors.Join(err, root.Close())
 	if err != nil {
 		dir.Close()
 		return nil, fail(fmt.Errorf("remove what an earlier run left: %w", err))
@@ -90,7 +90,7 @@ func openToAll(dir *os.File) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (l *Listener) Accept(ctx context.Context, expectPID func(context.Context) (
 	if err := l.l.SetDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("accept on %s: %w", l.path, err)
 	}
-	stop := context.AfterFunc(ctx, func() { l.l.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = l.l.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	want := 0
 	for {

@@ -20,8 +20,6 @@ import (
 	"github.com/berthrun/berth/internal/handshake/wire"
 )
 
-const nonce = "0123456789abcdef0123456789abcdef"
-
 func self(context.Context) (int, error) { return os.Getpid(), nil }
 
 func dial(t *testing.T, l *handshake.Listener) net.Conn {
@@ -108,11 +106,7 @@ func TestListenReplacesLeftovers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "hs")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer os.RemoveAll(dir)
+			dir := t.TempDir()
 			if err := plant(filepath.Join(dir, handshake.SocketName)); err != nil {
 				t.Fatal(err)
 			}
@@ -161,14 +155,14 @@ func TestAcceptEnds(t *testing.T) {
 	t.Run("context", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if _, err := l.Accept(ctx, self); err != context.DeadlineExceeded {
+		if _, err := l.Accept(ctx, self); !exactly(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want %v as it is", err, context.DeadlineExceeded)
 		}
 	})
 	t.Run("engine", func(t *testing.T) {
 		dial(t, l)
 		broken := errors.New("engine is gone")
-		if _, err := l.Accept(t.Context(), func(context.Context) (int, error) { return 0, broken }); err != broken {
+		if _, err := l.Accept(t.Context(), func(context.Context) (int, error) { return 0, broken }); !exactly(err, broken) {
 			t.Errorf("got %v, want %v as it is", err, broken)
 		}
 	})

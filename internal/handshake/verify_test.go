@@ -86,8 +86,7 @@ func TestVerify(t *testing.T) {
 					return c.host.uid, c.host.gid, c.host.dev, c.host.ino, c.host.err
 				})
 			var got []string
-			var bad *handshake.MismatchError
-			if errors.As(err, &bad) {
+			if bad, ok := errors.AsType[*handshake.MismatchError](err); ok {
 				for _, m := range bad.Mismatches {
 					if m.Target != "/w" {
 						t.Errorf("mismatch names %q", m.Target)

@@ -251,10 +251,10 @@ var knownKeys = sync.OnceValue(func() map[string]bool {
 		case reflect.Pointer, reflect.Slice:
 			walk(t.Elem())
 		case reflect.Struct:
-			for i := range t.NumField() {
-				name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+			for f := range t.Fields() {
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 				keys[name] = true
-				walk(t.Field(i).Type)
+				walk(f.Type)
 			}
 		}
 	}

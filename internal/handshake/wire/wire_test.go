@@ -50,7 +50,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", name, diff)
 			}
 		}
-		if _, err := in.Read(); err != io.EOF {
+		if _, err := in.Read(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: at the end: got %v, want io.EOF", name, err)
 		}
 	}
@@ -108,14 +108,14 @@ func TestReaderBounds(t *testing.T) {
 	if _, err := wire.NewReader(strings.NewReader(line), len(line)).Read(); err != nil {
 		t.Errorf("a line of the largest length: %v", err)
 	}
-	if _, err := wire.NewReader(strings.NewReader(line), len(line)-1).Read(); err != wire.ErrTooLong {
+	if _, err := wire.NewReader(strings.NewReader(line), len(line)-1).Read(); !errors.Is(err, wire.ErrTooLong) {
 		t.Errorf("a line that is one byte too long: got %v", err)
 	}
-	if _, err := wire.NewReader(strings.NewReader(line[:100]), 4096).Read(); err != io.ErrUnexpectedEOF {
+	if _, err := wire.NewReader(strings.NewReader(line[:100]), 4096).Read(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("half a line: got %v", err)
 	}
 	broken := errors.New("broken")
-	if _, err := wire.NewReader(iotest.ErrReader(broken), 4096).Read(); err != broken {
+	if _, err := wire.NewReader(iotest.ErrReader(broken), 4096).Read(); !errors.Is(err, broken) {
 		t.Errorf("a broken stream: got %v", err)
 	}
 }
