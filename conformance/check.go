@@ -61,8 +61,8 @@ func badError(err error) string {
 				problem = fmt.Sprintf("kind %q is unknown", e.Kind)
 			case e.Op == "":
 				problem = "the error does not name the operation"
-			case e.Kind == backend.Unsupported && (e.Field == "" && e.ID == "" || e.Capability == ""):
-				problem = "an unsupported error does not name field and capability"
+			case e.Kind == backend.Unsupported && e.Capability == "":
+				problem = "an unsupported error does not name the capability"
 			}
 			inside = true
 		}

@@ -250,8 +250,9 @@ type Output struct {
 	Exit           backend.Exit
 }
 
-// Execute runs a further process to its end.
-func (s *Sandbox) Execute(req *backend.ExecRequest) Output {
+// TryExecute runs a further process to its end. Unlike the methods that end the
+// test it may be called from any goroutine.
+func (s *Sandbox) TryExecute(req *backend.ExecRequest) (Output, error) {
 	var out, errs stream
 	r := *req
 	if r.Stdout == nil {
@@ -261,35 +262,66 @@ func (s *Sandbox) Execute(req *backend.ExecRequest) Output {
 		r.Stderr = &errs
 	}
 	process, err := s.Driver.Exec(s.t.ctx, s.ID, &r)
-	s.t.must(err, fmt.Sprintf("exec %q", clipArgs(req.Argv)))
+	if err != nil {
+		return Output{}, fmt.Errorf("exec %s: %w", clip(strings.Join(req.Argv, " ")), err)
+	}
 	defer process.Close()
 	exit, err := process.Wait(s.t.ctx)
-	s.t.must(err, fmt.Sprintf("wait for exec %q", clipArgs(req.Argv)))
-	return Output{Stdout: out.bytes(), Stderr: errs.bytes(), Exit: *exit}
+	if err != nil {
+		return Output{}, fmt.Errorf("wait for exec %s: %w", clip(strings.Join(req.Argv, " ")), err)
+	}
+	return Output{Stdout: out.bytes(), Stderr: errs.bytes(), Exit: *exit}, nil
 }
 
-func clipArgs(argv []string) string { return clip(strings.Join(argv, " ")) }
+// Execute runs a further process to its end.
+func (s *Sandbox) Execute(req *backend.ExecRequest) Output {
+	out, err := s.TryExecute(req)
+	if err != nil {
+		s.t.Fatalf("%v", err)
+	}
+	return out
+}
 
 // Probe runs commands of the probe in the running sandbox and returns their
 // results, one for each.
 func (s *Sandbox) Probe(commands ...[]string) []probe.Result {
-	out := s.Execute(&backend.ExecRequest{Argv: line(commands...)})
-	return s.t.results(out, len(commands))
+	results, err := s.TryProbe(commands...)
+	if err != nil {
+		s.t.Fatalf("%v", err)
+	}
+	return results
+}
+
+// TryProbe is Probe for any goroutine.
+func (s *Sandbox) TryProbe(commands ...[]string) ([]probe.Result, error) {
+	out, err := s.TryExecute(&backend.ExecRequest{Argv: line(commands...)})
+	if err != nil {
+		return nil, err
+	}
+	return out.results(len(commands))
 }
 
 // results decodes what the probe printed.
 func (t *T) results(out Output, want int) []probe.Result {
-	if out.Exit.Code != 0 {
-		t.Fatalf("the probe ended with %d: %s", out.Exit.Code, clip(string(out.Stderr)))
-	}
-	results, err := probe.Decode(out.Stdout)
+	results, err := out.results(want)
 	if err != nil {
-		t.Fatalf("%v; stderr %q", err, clip(string(out.Stderr)))
-	}
-	if len(results) != want {
-		t.Fatalf("%d results of the probe, want %d: %s", len(results), want, clip(string(out.Stdout)))
+		t.Fatalf("%v", err)
 	}
 	return results
+}
+
+func (o Output) results(want int) ([]probe.Result, error) {
+	if o.Exit.Code != 0 {
+		return nil, fmt.Errorf("the probe ended with %d: %s", o.Exit.Code, clip(string(o.Stderr)))
+	}
+	results, err := probe.Decode(o.Stdout)
+	if err != nil {
+		return nil, fmt.Errorf("%w; stderr %q", err, clip(string(o.Stderr)))
+	}
+	if len(results) != want {
+		return nil, fmt.Errorf("%d results of the probe, want %d: %s", len(results), want, clip(string(o.Stdout)))
+	}
+	return results, nil
 }
 
 // RunCommand creates a sandbox, attaches to it, and runs it to its end.

@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/berthrun/berth/backend"
+	"github.com/berthrun/berth/conformance/probe"
 	"github.com/berthrun/berth/spec"
 )
 
@@ -32,6 +34,7 @@ func imageTests() []Test {
 		{ID: "image.pull.denied", Clause: "image.pull-errors", Needs: pull, Host: []Fact{FactRegistry}, Fn: pullFails(func(r Registry) string { return r.Denied }, backend.Denied)},
 		{ID: "image.pull.absent", Clause: "image.pull-errors", Needs: pull, Host: []Fact{FactRegistry}, Fn: pullFails(func(r Registry) string { return r.Absent }, backend.NotFound)},
 		{ID: "image.pull.unreachable", Clause: "image.pull-errors", Needs: pull, Host: []Fact{FactRegistry}, Fn: pullFails(func(r Registry) string { return r.Unreachable }, backend.Unavailable)},
+		{ID: "image.commit.root-file-system", Clause: "image.commit", Verb: verb[backend.Committer]("Committer"), Fn: imageCommit},
 		{ID: "image.volume.removed-with-sandbox", Clause: "image.volume", Needs: []backend.Capability{backend.MountVolume}, Fn: imageVolume},
 	}
 }
@@ -209,4 +212,22 @@ func imageVolume(t *T) {
 	t.wantOK(sb.Next())
 	sb.Remove()
 	t.wantNothingLeft(sb.ID)
+}
+
+// imageCommit looks for a file of the root file system in an image made of it,
+// and for one of a mount, which is left out.
+func imageCommit(t *T) {
+	c, _ := backend.As[backend.Committer](t.Driver())
+	sb := t.Start(t.NewSpec(user("0:0"), mounts(spec.Mount{Type: spec.MountTmpfs, Target: "/scratch"}),
+		runs(cmd("write", "/kept", "committed"), cmd("write", "/scratch/left", "x"))))
+	sb.Wait()
+	ref := "berth.test/" + t.Name("commit") + ":one"
+	image, err := c.Commit(t.ctx, sb.ID, ref)
+	t.must(err, "commit")
+	t.Cleanup(func(ctx context.Context) error { return t.imager().RemoveImage(ctx, ref, true) })
+	req := t.Request(t.NewSpec(func(s *spec.Sandbox) { s.Image.Ref = ref }, runs(cmd("read", "/kept"), cmd("stat", "/scratch/left"))))
+	req.Image = image
+	results := t.results(t.runRequest(req), 2)
+	wantEqual(t, "the file in the new image", string(value[probe.Content](t, results[0]).Data), "committed")
+	t.wantErrno(results[1:], "ENOENT")
 }

@@ -63,6 +63,7 @@ var clauses = []Clause{
 	{"image.remove-used", Must, "An image that a sandbox uses is not removed without force.", ""},
 	{"image.pull", Must, "A pull makes the image present and tells of its progress.", "image.pull"},
 	{"image.pull-errors", Must, "A pull tells apart a registry that refuses, one that has no such image, and one that does not answer.", "image.pull"},
+	{"image.commit", Must, "An image made of a sandbox has its root file system, mounts left out.", ""},
 	{"image.volume", Must, "A volume that the image declares is writable and is removed with the sandbox.", ""},
 
 	// Who.

@@ -40,6 +40,7 @@ const (
 	BugClaimMissing         Bug = "claim-missing"
 	BugClaimWithoutFact     Bug = "claim-without-fact"
 	BugCloseKills           Bug = "close-kills"
+	BugCommitEmpty          Bug = "commit-empty"
 	BugContextIgnored       Bug = "context-ignored"
 	BugContextWrapped       Bug = "context-wrapped"
 	BugCopyAbsentEmpty      Bug = "copy-absent-empty"
@@ -173,6 +174,7 @@ const (
 	BugRefusalHidesRest     Bug = "refusal-hides-rest"
 	BugRefusalLeaves        Bug = "refusal-leaves"
 	BugRefusesNothing       Bug = "refuses-nothing"
+	BugRemovalUnwatched     Bug = "removal-unwatched"
 	BugRemoveAbsent         Bug = "remove-absent"
 	BugRemoveImageAbsent    Bug = "remove-image-absent"
 	BugRemoveImageInUse     Bug = "remove-image-in-use"
@@ -242,6 +244,7 @@ var mutants = []Mutant{
 	{BugClaimMissing, "", []string{}},
 	{BugClaimWithoutFact, "", []string{}},
 	{BugCloseKills, "", []string{}},
+	{BugCommitEmpty, "", []string{}},
 	{BugContextIgnored, "", []string{}},
 	{BugContextWrapped, "", []string{}},
 	{BugCopyAbsentEmpty, "", []string{}},
@@ -375,6 +378,7 @@ var mutants = []Mutant{
 	{BugRefusalHidesRest, "", []string{}},
 	{BugRefusalLeaves, "", []string{}},
 	{BugRefusesNothing, "", []string{}},
+	{BugRemovalUnwatched, "", []string{}},
 	{BugRemoveAbsent, "", []string{}},
 	{BugRemoveImageAbsent, "", []string{}},
 	{BugRemoveImageInUse, "", []string{}},

@@ -236,7 +236,7 @@ func (e *Engine) remove(sb *sandbox) {
 	for _, a := range sb.attached {
 		a.finish(&backend.Exit{Code: 137})
 	}
-	e.changed.Broadcast()
+	e.happened(sb, true)
 }
 
 // Start implements backend.Driver.

@@ -36,6 +36,7 @@ type Engine struct {
 	outside   map[string]string // services beyond the machine: address to body
 	services  map[string]string // services of the machine itself
 	submounts []string          // host folders that stand for mounts of their own
+	events    []backend.Event   // everything that has happened
 	serial    int               // numbers native ids, addresses and devices
 }
 

@@ -484,7 +484,7 @@ func (e *Engine) start(sb *sandbox) error {
 		out, errs = errs, out
 	}
 	sb.launch(p, stdin, out, errs, func() { sb.over(p) })
-	e.changed.Broadcast()
+	e.happened(sb, false)
 	return nil
 }
 
@@ -516,6 +516,7 @@ func (sb *sandbox) over(p *process) {
 	if e.has(BugNoFinishTime) {
 		sb.finished = time.Time{}
 	}
+	e.happened(sb, false)
 	sb.exit = &backend.Exit{Code: code, OOMKilled: sb.oom && !e.has(BugOOMUntold)}
 	for _, a := range slices.Concat(sb.attached, sb.late) {
 		a.finish(sb.exit)
