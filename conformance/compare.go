@@ -4,7 +4,6 @@ package conformance
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -117,13 +116,15 @@ func (d Diff) Worse() bool {
 		slices.ContainsFunc(d.Profiles, func(c VerdictChange) bool { return c.Worse })
 }
 
-// WriteText writes one line for each change; what was lost starts with "!".
-func (d Diff) WriteText(w io.Writer) error {
-	mark := func(worse bool) string {
+// Lines tells each change in a line of its own; what was lost starts with "!".
+func (d Diff) Lines() []string {
+	lines := []string{}
+	add := func(worse bool, what, name, after, before string) {
+		mark := " "
 		if worse {
-			return "!"
+			mark = "!"
 		}
-		return " "
+		lines = append(lines, fmt.Sprintf("%s %s %s: %s, was %s", mark, what, name, after, before))
 	}
 	support := func(s backend.Support) string {
 		if s == backend.Unknown {
@@ -132,19 +133,13 @@ func (d Diff) WriteText(w io.Writer) error {
 		return string(s)
 	}
 	for _, c := range d.Profiles {
-		if _, err := fmt.Fprintf(w, "%s profile %s: %s, was %s\n", mark(c.Worse), c.Profile, c.After, c.Before); err != nil {
-			return err
-		}
+		add(c.Worse, "profile", c.Profile, c.After, c.Before)
 	}
 	for _, c := range d.Claims {
-		if _, err := fmt.Fprintf(w, "%s claim %s: %s, was %s\n", mark(c.Worse), c.Capability, support(c.After), support(c.Before)); err != nil {
-			return err
-		}
+		add(c.Worse, "claim", string(c.Capability), support(c.After), support(c.Before))
 	}
 	for _, c := range d.Outcomes {
-		if _, err := fmt.Fprintf(w, "%s test %s: %s, was %s\n", mark(c.Worse), c.ID, c.After, c.Before); err != nil {
-			return err
-		}
+		add(c.Worse, "test", c.ID, string(c.After), string(c.Before))
 	}
-	return nil
+	return lines
 }

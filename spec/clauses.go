@@ -18,14 +18,14 @@ const (
 // and every backend. Package conformance tests clauses; documents cite them.
 type Clause struct {
 	// ID is dotted lower-case words. It is never renamed.
-	ID string
+	ID string `json:"id"`
 	// Level is how binding it is.
-	Level Level
+	Level Level `json:"level"`
 	// Text is the sentence.
-	Text string
+	Text string `json:"text"`
 	// Field is the field of a spec that the sentence is about, without indexes
 	// ("mounts.mode"). Empty: it is about a driver's verbs.
-	Field Path
+	Field Path `json:"field,omitempty"`
 }
 
 // Clauses lists every clause in the order of the contract: first what a spec
