@@ -121,7 +121,7 @@ func makeDir(dir string) (string, error) {
 	}
 	// A unix socket's path ends at 107 bytes.
 	if limit := 107 - len("/containerd.sock.ttrpc"); len(dir) > limit {
-		return "", fmt.Errorf("directory %s: longer than %d bytes, which leaves no room for socket names", dir, limit)
+		return "", errors.Join(fmt.Errorf("directory %s: longer than %d bytes, which leaves no room for socket names", dir, limit), os.Remove(dir))
 	}
 	return dir, nil
 }

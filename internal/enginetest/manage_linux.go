@@ -14,6 +14,9 @@ import (
 // Find returns the client of the engine name below base, which another process
 // owns. The error is os.ErrNotExist when no such engine was started.
 func Find(base, name string) (*Client, error) {
+	if err := checkBase(base); err != nil {
+		return nil, err
+	}
 	s, err := readState(filepath.Join(base, name))
 	if err != nil {
 		return nil, err
@@ -25,6 +28,11 @@ func Find(base, name string) (*Client, error) {
 // killed, and returns when nothing of it is left. An engine that does not
 // exist is no error.
 func Down(ctx context.Context, base, name string) error {
+	if err := checkBase(base); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	dir := filepath.Join(base, name)
 	asked, last := false, error(nil)
 	for {

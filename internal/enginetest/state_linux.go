@@ -88,9 +88,27 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// checkBase refuses a base that another user could have filled: what a state
+// file names is killed and removed with the rights of root.
+func checkBase(base string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(base, &st); err != nil {
+		return fmt.Errorf("look at %s: %w", base, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("%s is not a directory that only this user can write: remove it or choose another base", base)
+	}
+	return nil
+}
+
 // CleanStale removes what engines below base left behind whose owner was
 // killed, and says so on log. Engines with a living owner are not touched.
 func CleanStale(ctx context.Context, base string, log io.Writer) error {
+	if err := checkBase(base); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	dirs, err := filepath.Glob(filepath.Join(base, "*", "state.json"))
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -267,6 +268,57 @@ func TestOnlyOwnNames(t *testing.T) {
 				t.Errorf("cleanDir took the state %+v", s)
 			}
 		}
+	}
+}
+
+// Somebody else's state file must not make root kill and remove things.
+func TestRefusesForeignBase(t *testing.T) {
+	needRoot(t)
+	for name, spoil := range map[string]func(base string) error{
+		"other owner":    func(base string) error { return os.Chown(base, 12345, 0) },
+		"world writable": func(base string) error { return os.Chmod(base, 0o777) },
+		"symlink": func(base string) error {
+			return errors.Join(os.Rename(base, base+"-real"), os.Symlink(base+"-real", base))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := filepath.Join(t.TempDir(), "base")
+			dir := filepath.Join(base, "x")
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := (&state{Cgroup: "berth-x"}).write(dir); err != nil {
+				t.Fatal(err)
+			}
+			if err := spoil(base); err != nil {
+				t.Fatal(err)
+			}
+			_, startErr := Start(t.Context(), Options{Base: base, Name: "y"})
+			_, findErr := Find(base, "x")
+			for what, err := range map[string]error{
+				"CleanStale": CleanStale(t.Context(), base, io.Discard), "Down": Down(t.Context(), base, "x"), "Start": startErr, "Find": findErr,
+			} {
+				if err == nil || !strings.Contains(err.Error(), "only this user") {
+					t.Errorf("%s: %v, want a refusal", what, err)
+				}
+			}
+			if _, err := os.Stat(filepath.Join(dir, "state.json")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestLongDirectory(t *testing.T) {
+	needRoot(t)
+	base := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
+	if d, err := Start(t.Context(), Options{Base: base, Name: "y"}); err == nil {
+		t.Fatalf("started: %v", d.Stop())
+	} else if !strings.Contains(err.Error(), "no room for socket names") {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(base, "*")); len(left) > 0 {
+		t.Errorf("left: %q", left)
 	}
 }
 
