@@ -18,55 +18,51 @@ type Profile struct {
 	Has func(Test) bool
 }
 
+// core are the capabilities that every profile builds on.
+var core = []backend.Capability{
+	backend.UserCaller, backend.UserNumber, backend.UserImage, backend.UserGroups,
+	backend.MountBind, backend.MountReadOnly, backend.MountTmpfs, backend.MountSize, backend.MountNoExec,
+	backend.BindTCP, backend.BindAddress, backend.NetIsolated, backend.NetNone,
+	backend.ResMemory, backend.ResPids, backend.ResCPUs, backend.ResShm, backend.ResNoFile,
+	backend.SecCapabilities, backend.SecSeccomp, backend.SecNoNewPrivs, backend.SecReadOnlyRoot,
+	backend.LifeStopSignal, backend.Logs, backend.ImageLoad, backend.Exec,
+}
+
 // Profiles lists the profiles, core first.
 func Profiles() []Profile {
 	return []Profile{
 		{
 			Name: "core",
 			Text: "one untrusted command on a project folder: what every backend has to give",
-			Has: needsOnly(
-				backend.UserCaller, backend.UserNumber, backend.UserImage, backend.UserGroups,
-				backend.MountBind, backend.MountReadOnly, backend.MountTmpfs, backend.MountSize,
-				backend.BindTCP, backend.BindAddress, backend.NetIsolated, backend.NetNone,
-				backend.ResMemory, backend.ResPids, backend.ResCPUs, backend.ResShm, backend.ResNoFile,
-				backend.SecCapabilities, backend.SecSeccomp, backend.SecNoNewPrivs, backend.SecReadOnlyRoot,
-				backend.LifeStopSignal, backend.Logs, backend.ImageLoad,
-			),
+			Has: func(t Test) bool {
+				return t.Level == spec.Must && t.Verb == nil && !slices.ContainsFunc(t.Needs, func(c backend.Capability) bool { return !slices.Contains(core, c) })
+			},
 		},
 		{
 			Name: "interactive",
-			Text: "further processes, terminals and files in a running sandbox",
-			Has:  needsSome(backend.Exec, backend.ExecTTY, backend.ExecUser, backend.Copy, backend.LogsSplit),
+			Text: "terminals, other users and files in a running sandbox",
+			Has:  beyond(backend.ExecTTY, backend.ExecUser, backend.Copy, backend.LogsSplit),
 		},
 		{
 			Name: "network",
 			Text: "sandboxes that work together, and apart from others",
-			Has: needsSome(
-				backend.NetInternal, backend.NetShared, backend.NetNamed, backend.NetAdditional,
-				backend.NetAliases, backend.NetHostAlias, backend.NetHostAccess,
-			),
+			Has:  beyond(backend.NetInternal, backend.NetShared, backend.NetNamed, backend.NetAdditional, backend.NetAliases, backend.NetHostAlias),
 		},
 		{
 			Name: "storage",
 			Text: "volumes, and overlays whose writes can be reviewed",
-			Has:  needsSome(backend.MountVolume, backend.MountOverlay, backend.ResDisk),
+			Has:  beyond(backend.MountVolume, backend.MountOverlay),
 		},
 	}
 }
 
-// needsOnly has the MUST tests that need nothing else.
-func needsOnly(capabilities ...backend.Capability) func(Test) bool {
-	return func(t Test) bool {
-		other := func(c backend.Capability) bool { return !slices.Contains(capabilities, c) }
-		return t.Level == spec.Must && t.Verb == nil && !slices.ContainsFunc(t.Needs, other)
-	}
-}
-
-// needsSome has the MUST tests that need one of them.
-func needsSome(capabilities ...backend.Capability) func(Test) bool {
+// beyond has the MUST tests that need one of the capabilities, and besides them
+// nothing that is not core.
+func beyond(capabilities ...backend.Capability) func(Test) bool {
 	return func(t Test) bool {
 		one := func(c backend.Capability) bool { return slices.Contains(capabilities, c) }
-		return t.Level == spec.Must && slices.ContainsFunc(t.Needs, one)
+		other := func(c backend.Capability) bool { return !one(c) && !slices.Contains(core, c) }
+		return t.Level == spec.Must && t.Verb == nil && slices.ContainsFunc(t.Needs, one) && !slices.ContainsFunc(t.Needs, other)
 	}
 }
 
