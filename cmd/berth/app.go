@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -313,6 +312,3 @@ func terminal(stream any) (fd int, ok bool) {
 	}
 	return int(f.Fd()), true
 }
-
-// platform is what this berth was built for.
-func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }

@@ -49,7 +49,6 @@ func (e *commandError) Unwrap() error { return e.err }
 func code(err error) int {
 	var exit exitCode
 	var command *commandError
-	var failed *handshake.FailedError
 	switch {
 	case err == nil:
 		return 0
@@ -58,15 +57,14 @@ func code(err error) int {
 	case errors.Is(err, context.Canceled):
 		return codeInterrupted
 	case errors.As(err, &command):
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*handshake.FailedError](err); ok {
 			return failed.Code
 		}
 		return codeEngine
 	case errors.Is(err, context.DeadlineExceeded):
 		return codes[backend.Unavailable]
 	}
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return codes[backend.Invalid]
 	}
 	if kind := backend.KindOf(err); kind != backend.Internal {
@@ -80,8 +78,7 @@ func (a *app) report(err error) int {
 	if err == nil {
 		return 0
 	}
-	var exit exitCode
-	if !errors.As(err, &exit) {
+	if _, ok := errors.AsType[exitCode](err); !ok {
 		text := err.Error()
 		if errors.Is(err, context.Canceled) {
 			text = "interrupted"

@@ -42,11 +42,9 @@ found; 128+n: signal n ended it.`,
 	return c
 }
 
-// asCommand gives a failure of run or exec its codes; a wrong command line
-// keeps its own... 125, as docker has it.
+// asCommand gives a failure of run or exec its codes, which are docker's.
 func asCommand(err error) error {
-	var exit exitCode
-	if errors.As(err, &exit) {
+	if _, ok := errors.AsType[exitCode](err); ok {
 		return err
 	}
 	return &commandError{err}

@@ -17,9 +17,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
@@ -221,8 +223,8 @@ func (h *Harness) Close() {
 		}
 		_ = d.Close()
 	}
-	for i := len(h.close) - 1; i >= 0; i-- {
-		h.close[i]()
+	for _, undo := range slices.Backward(h.close) {
+		undo()
 	}
 	h.close = nil
 }
@@ -321,7 +323,7 @@ func ours(labels map[string]string) bool {
 // RemoveVolume implements conformance.VolumeRemover.
 func (h *Harness) RemoveVolume(ctx context.Context, name string) error {
 	err := h.o.Docker.VolumeRemove(ctx, name, false)
-	if client.IsErrNotFound(err) {
+	if cerrdefs.IsNotFound(err) {
 		return nil
 	}
 	return err
@@ -415,13 +417,13 @@ func (h *Harness) MakeForeign(ctx context.Context, name string) (conformance.For
 	}
 	f.Alive = func(ctx context.Context) (bool, error) {
 		now, err := h.o.Docker.ContainerInspect(ctx, c.ID)
-		if client.IsErrNotFound(err) {
+		if cerrdefs.IsNotFound(err) {
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		if _, err := h.o.Docker.NetworkInspect(ctx, n.ID, network.InspectOptions{}); client.IsErrNotFound(err) {
+		if _, err := h.o.Docker.NetworkInspect(ctx, n.ID, network.InspectOptions{}); cerrdefs.IsNotFound(err) {
 			return false, nil
 		} else if err != nil {
 			return false, err

@@ -30,7 +30,7 @@ func Load(ctx context.Context, images backend.Imager, archive io.Reader, ref str
 		if err != nil {
 			return nil, internal(err)
 		}
-		defer os.Remove(spool.Name())
+		defer func() { _ = os.Remove(spool.Name()) }()
 		defer spool.Close()
 		if _, err := io.Copy(spool, contextReader{ctx, archive}); err != nil {
 			return nil, internal(err)

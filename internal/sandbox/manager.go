@@ -16,12 +16,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/berthrun/berth/backend"
+	"github.com/berthrun/berth/internal/handshake"
 	"github.com/berthrun/berth/policy"
 	"github.com/berthrun/berth/spec"
 	"github.com/berthrun/berth/spec/imageref"
@@ -205,6 +207,12 @@ func (m *Manager) Prepare(ctx context.Context, req Request, fetch bool) (*Prepar
 	} else {
 		cr.Argv = argv(s, &backend.Image{})
 	}
+	if least := int64(handshake.InitTasks) + 1; s.Resources.Pids > 0 && s.Resources.Pids < least {
+		return p, &backend.Error{
+			Kind: backend.Invalid, Op: "sandbox.prepare", Field: "resources.pids",
+			Message: fmt.Sprintf("%d: berth's init needs up to %d of them: want at least %d", s.Resources.Pids, handshake.InitTasks, least),
+		}
+	}
 	if path := s.Security.Seccomp; strings.HasPrefix(path, "/") {
 		if cr.Seccomp, err = readSeccomp(path); err != nil {
 			return p, err
@@ -356,9 +364,7 @@ func (m *Manager) equip(ctx context.Context, p *Prepared) error {
 			return fail(err)
 		}
 	}
-	for k, v := range p.Spec.Process.Env {
-		cr.Env[k] = v
-	}
+	maps.Copy(cr.Env, p.Spec.Process.Env)
 	for i, mt := range p.Spec.Mounts {
 		if mt.Mode != spec.ModeOverlay {
 			continue

@@ -317,13 +317,10 @@ func (h *starting) classify(err error) error {
 	if errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	kind := backend.Internal
-	var failed *handshake.FailedError
-	if errors.As(err, &failed) {
-		kind = backend.Invalid
-		return &backend.Error{Kind: kind, Op: "sandbox.start", ID: h.st.ID, Field: "process.args", Err: err}
+	if _, ok := errors.AsType[*handshake.FailedError](err); ok {
+		return &backend.Error{Kind: backend.Invalid, Op: "sandbox.start", ID: h.st.ID, Field: "process.args", Err: err}
 	}
-	return &backend.Error{Kind: kind, Op: "sandbox.start", ID: h.st.ID, Message: "hand-shake with init", Err: err}
+	return &backend.Error{Kind: backend.Internal, Op: "sandbox.start", ID: h.st.ID, Message: "hand-shake with init", Err: err}
 }
 
 // connectByExec reaches an init that listens, through the engine's exec: the

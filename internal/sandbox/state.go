@@ -191,7 +191,7 @@ func (s *state) agent(src string) (path, digest string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	defer os.Remove(out.Name())
+	defer func() { _ = os.Remove(out.Name()) }()
 	h := sha256.New()
 	n, err := io.Copy(io.MultiWriter(out, h), in)
 	if err == nil {
@@ -225,7 +225,7 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = f.Write(data)
 	if err == nil {
 		err = f.Chmod(mode)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -88,8 +89,8 @@ func Extract(r io.Reader, dir, base, rename string) error {
 			return err
 		}
 	}
-	for i := len(folders) - 1; i >= 0; i-- {
-		if err := root.Chmod(folders[i].name, folders[i].mode); err != nil {
+	for _, f := range slices.Backward(folders) {
+		if err := root.Chmod(f.name, f.mode); err != nil {
 			return err
 		}
 	}

@@ -550,26 +550,30 @@ func (s *suite) signals() {
 		s.Fatal("the driver cannot signal")
 	}
 	var id backend.ID
+	signalled := make(chan error, 1)
 	exit, err := s.m.Run(s.Context(), sandbox.Request{Spec: s.spec("trap", "SIGUSR1", "42")}, backend.Streams{}, sandbox.RunHooks{
 		Created: func(_ *sandbox.Prepared, st *backend.Status) { id = st.ID },
 		Started: func(*sandbox.Started) {
 			// The trap is set a moment after the command has started.
-			go s.eventually(func(ctx context.Context) error {
-				for e, err := range s.driver.Logs(ctx, id, nil) {
-					if err != nil {
-						return err
+			go func() {
+				for e, err := range s.driver.Logs(s.Context(), id, &backend.LogOptions{Follow: true}) {
+					if err == nil && len(e.Data) > 0 {
+						err = signaller.Signal(s.Context(), id, "SIGUSR1")
+						signalled <- err
+						return
 					}
-					if len(e.Data) > 0 {
-						return signaller.Signal(ctx, id, "SIGUSR1")
+					if err != nil {
+						signalled <- err
+						return
 					}
 				}
-				return errors.New("not ready")
-			})
+			}()
 		},
 	})
 	if err != nil || exit.Code != 42 {
 		s.Errorf("got %+v, %v; want code 42", exit, err)
 	}
+	s.must(<-signalled)
 }
 
 func (s *suite) ttl() {
