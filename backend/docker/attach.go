@@ -40,10 +40,13 @@ func (d *driver) Attach(ctx context.Context, id backend.ID, req *backend.AttachR
 	if req.Stdin != nil {
 		query.Set("stdin", "1")
 	}
+	connect := func(ctx context.Context) (*stream, error) {
+		return d.hijack(ctx, "/containers/"+c.ID+"/attach", query, nil)
+	}
 	if req.Logs {
 		query.Set("logs", "1")
 	}
-	conn, err := d.hijack(ctx, "/containers/"+c.ID+"/attach", query, nil)
+	conn, err := connect(ctx)
 	if !stop() && err == nil {
 		conn.Close()
 		err = ctx.Err()
@@ -52,7 +55,8 @@ func (d *driver) Attach(ctx context.Context, id backend.ID, req *backend.AttachR
 		cancel()
 		return nil, d.fail(ctx, "attach", id, err)
 	}
-	p := &process{conn: conn, cancel: cancel}
+	query.Del("logs") // once is enough
+	p := &process{conn: conn, cancel: cancel, again: connect}
 	p.wait = func(ctx context.Context) (*backend.Exit, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -69,7 +73,37 @@ func (d *driver) Attach(ctx context.Context, id backend.ID, req *backend.AttachR
 		return d.fail(ctx, "resize", id, d.cli.ContainerResize(ctx, c.ID, container.ResizeOptions{Width: uint(cols), Height: uint(rows)}))
 	}
 	p.run(req.Streams, c.Config.Tty)
+	if c.State.Running {
+		p.hold()
+		p.release(true)
+	} else {
+		d.watch(id, p)
+	}
 	return p, nil
+}
+
+// watch lets Start find the process, until it has ended.
+func (d *driver) watch(id backend.ID, p *process) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.attached[id] = append(d.attached[id], p)
+	go func() {
+		<-p.copied
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if rest := slices.DeleteFunc(d.attached[id], func(o *process) bool { return o == p }); len(rest) > 0 {
+			d.attached[id] = rest
+		} else {
+			delete(d.attached, id)
+		}
+	}()
+}
+
+// watched are the processes that wait for a start of the sandbox.
+func (d *driver) watched(id backend.ID) []*process {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.attached[id])
 }
 
 // Exec runs a further process in two requests: docker makes it first and starts
@@ -125,6 +159,8 @@ func (d *driver) Exec(ctx context.Context, id backend.ID, req *backend.ExecReque
 		head.w, held.w = held.w, head
 	}
 	p.run(streams, req.TTY)
+	p.hold()
+	p.release(true) // an exec is started already
 	p.wait = func(ctx context.Context) (*backend.Exit, error) {
 		select {
 		case <-p.copied:

@@ -600,6 +600,89 @@ func TestAttachLargeOutput(t *testing.T) {
 	}
 }
 
+// TestAttachSurvivesFailedStart: the engine drops the streams of a container
+// that it cannot start.
+func TestAttachSurvivesFailedStart(t *testing.T) {
+	w := newWorld(t)
+	blocker := w.request(func(s *spec.Sandbox) { s.Binding.Ports = []spec.Port{{ContainerPort: 1}} }, "hold")
+	w.create(blocker)
+	if err := w.Start(t.Context(), blocker.ID); err != nil {
+		t.Fatal(err)
+	}
+	st, err := w.Inspect(t.Context(), blocker.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := w.request(func(s *spec.Sandbox) {
+		s.Process.Stdin = true
+		s.Binding.Ports = []spec.Port{{ContainerPort: 1, HostPort: st.Ports[0].HostPort}}
+	}, "cat")
+	w.create(req)
+	var out, errs bytes.Buffer
+	p, err := w.Attach(t.Context(), req.ID, &backend.AttachRequest{Streams: backend.Streams{Stdin: strings.NewReader("said before"), Stdout: &out, Stderr: &errs}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for range 2 {
+		wantKind(t, w.Start(t.Context(), req.ID), backend.Exhausted, "binding.ports[0]")
+	}
+	if err := w.Stop(t.Context(), blocker.ID, &backend.StopOptions{Grace: new(time.Duration)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Start(t.Context(), req.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "said before" {
+		t.Errorf("output %q, errors %q", out.String(), errs.String())
+	}
+}
+
+// TestStartAfterTheNetworkWent takes the network away between attach and start.
+func TestStartAfterTheNetworkWent(t *testing.T) {
+	w := newWorld(t)
+	if in := w.inUse(); in > 0 {
+		t.Logf("%d other sandboxes are on the network", in)
+	}
+	req := w.request(func(s *spec.Sandbox) { s.Process.Stdin = true }, "cat")
+	w.create(req)
+	var out bytes.Buffer
+	p, err := w.Attach(t.Context(), req.ID, &backend.AttachRequest{Streams: backend.Streams{Stdin: strings.NewReader("said before"), Stdout: &out}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := w.cli.NetworkRemove(t.Context(), isolatedNetwork); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Start(t.Context(), req.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "said before" {
+		t.Errorf("output %q", out.String())
+	}
+}
+
+// inUse counts the running sandboxes on the isolated network.
+func (w *world) inUse() (n int) {
+	all, err := w.containers(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, c := range all {
+		if c.HostConfig.NetworkMode == isolatedNetwork && c.State == container.StateRunning {
+			n++
+		}
+	}
+	return n
+}
+
 func TestLogs(t *testing.T) {
 	w := newWorld(t)
 	req := w.request(nil, "id", "+", "exit", "0")

@@ -48,10 +48,23 @@ func (d *driver) fail(ctx context.Context, op string, id backend.ID, err error) 
 		return err
 	}
 	e := &backend.Error{Kind: kindOf(err), Op: "docker." + op, ID: id, Err: err}
+	if e.Kind == backend.Denied && d.forbidden(ctx) {
+		e.Kind = backend.Unavailable
+	}
 	if e.Kind == backend.Unavailable {
 		e.Message = d.unavailable(err)
 	}
 	return e
+}
+
+// forbidden reports whether the engine refuses everything, which is no access,
+// and not only the one thing that was asked.
+func (d *driver) forbidden(ctx context.Context) bool {
+	if d.cli == nil {
+		return false
+	}
+	_, err := d.cli.Ping(ctx)
+	return cerrdefs.IsPermissionDenied(err) || cerrdefs.IsUnauthorized(err)
 }
 
 // newError makes an error that has no native cause.
@@ -142,7 +155,7 @@ func (d *driver) unavailable(err error) string {
 	switch {
 	case strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ") || strings.Contains(text, "HTTPS server"):
 		return fmt.Sprintf("no TLS connection to %s: check DOCKER_TLS_VERIFY and the ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH", d.host)
-	case errors.As(err, &status):
+	case errors.As(err, &status), cerrdefs.IsPermissionDenied(err), cerrdefs.IsUnauthorized(err):
 		return fmt.Sprintf("what answers at %s refuses access or is no docker engine", d.host)
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EACCES):
 		return fmt.Sprintf("permission denied on %s: add your user to the group docker and log in again, or use rootless docker or another backend", d.host)

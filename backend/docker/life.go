@@ -25,14 +25,29 @@ var (
 	_ backend.Signaller = (*driver)(nil)
 )
 
+// startTries bounds how often Start makes the isolated network anew that others
+// keep removing.
+const startTries = 5
+
 // Start starts the container. The isolated network may have gone since the
-// sandbox was made or last ran; then it is made again.
+// sandbox was made or last ran; then it is made again. The engine drops the
+// attached streams when a start fails, so that they are connected again too.
 func (d *driver) Start(ctx context.Context, id backend.ID) error {
 	native, err := d.native(ctx, "start", id)
 	if err != nil {
 		return err
 	}
-	for try := range 3 {
+	attached := d.watched(id)
+	for _, p := range attached {
+		p.hold()
+	}
+	started := false
+	defer func() {
+		for _, p := range attached {
+			p.release(started)
+		}
+	}()
+	for try := range startTries {
 		_, err = finish(ctx, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, d.cli.ContainerStart(ctx, native, container.StartOptions{})
 		})
@@ -43,45 +58,58 @@ func (d *driver) Start(ctx context.Context, id backend.ID) error {
 			return ctx.Err()
 		}
 		if err == nil {
+			started = true
 			return nil
 		}
-		if try == 2 || !strings.Contains(err.Error(), "network") || !cerrdefs.IsNotFound(err) && !strings.Contains(err.Error(), "ambiguous") && !strings.Contains(err.Error(), "matches found") {
-			break
+		again, rerr := d.rejoin(ctx, id, err)
+		for _, p := range attached {
+			if cerr := p.renew(ctx); cerr != nil {
+				d.cfg.Log.Debug("attach again after a failed start", "sandbox", id, "error", cerr)
+			}
 		}
-		c, ferr := d.find(ctx, "start", id)
-		if ferr != nil {
-			return ferr
-		}
-		if c.HostConfig.NetworkMode != isolatedNetwork {
-			break
-		}
-		if rerr := d.rejoin(ctx, id, c); rerr != nil {
+		if rerr != nil {
 			return rerr
+		}
+		if !again || try == startTries-1 {
+			break
 		}
 	}
 	return d.startError(ctx, id, err)
 }
 
-// rejoin puts a container on the isolated network that there is now. One that
-// has run before knows the network by its old id.
-func (d *driver) rejoin(ctx context.Context, id backend.ID, c *container.InspectResponse) error {
+// rejoin puts a sandbox that could not be started on the isolated network that
+// there is now, and reports whether that can have been the reason.
+func (d *driver) rejoin(ctx context.Context, id backend.ID, cause error) (bool, error) {
+	c, err := d.find(ctx, "start", id)
+	if err != nil {
+		return false, err
+	}
+	if c.HostConfig.NetworkMode != isolatedNetwork {
+		return false, nil
+	}
 	nets, err := d.cli.NetworkList(ctx, network.ListOptions{Filters: filters.NewArgs(filters.Arg("name", isolatedNetwork))})
 	if err != nil {
-		return d.fail(ctx, "start", id, err)
+		return false, d.fail(ctx, "start", id, err)
+	}
+	text := cause.Error()
+	missing := cerrdefs.IsNotFound(cause) || strings.Contains(text, "ambiguous") || strings.Contains(text, "matches found")
+	if len(isolated(nets)) == 1 && !(missing && strings.Contains(text, "network")) {
+		return false, nil
 	}
 	if err := d.ensureIsolated(ctx, id, nets); err != nil {
-		return err
+		return false, err
 	}
 	if c.State.Status == container.StateCreated {
-		return nil
+		return true, nil // it knows the network by name
 	}
+	// One that has run before knows the network by its old id.
 	if err := d.cli.NetworkDisconnect(ctx, isolatedNetwork, c.ID, true); err != nil && !cerrdefs.IsNotFound(err) {
-		return d.fail(ctx, "start", id, err)
+		return false, d.fail(ctx, "start", id, err)
 	}
 	if err := d.cli.NetworkConnect(ctx, isolatedNetwork, c.ID, nil); err != nil && !strings.Contains(err.Error(), "already exists") {
-		return d.fail(ctx, "start", id, err)
+		return false, d.fail(ctx, "start", id, err)
 	}
-	return nil
+	return true, nil
 }
 
 var (

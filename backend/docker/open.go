@@ -47,6 +47,8 @@ type driver struct {
 	mu      sync.Mutex
 	info    *backend.Info
 	natives map[backend.ID]string // container ids seen; always checked by use
+	// attached are the streams of main processes, for Start.
+	attached map[backend.ID][]*process
 }
 
 var _ backend.Opener = Open
@@ -76,7 +78,7 @@ func (d *driver) Close() error { return d.cli.Close() }
 // talk to the engine. Invalid for an address, context or certificate that cannot
 // be used.
 func Open(_ context.Context, cfg backend.Config) (backend.Driver, error) {
-	d := &driver{cfg: cfg, probing: make(chan struct{}, 1), natives: map[backend.ID]string{}}
+	d := &driver{cfg: cfg, probing: make(chan struct{}, 1), natives: map[backend.ID]string{}, attached: map[backend.ID][]*process{}}
 	ep, err := d.endpoint()
 	if err != nil {
 		return nil, err

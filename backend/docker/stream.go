@@ -176,17 +176,25 @@ func (s *sink) Write(p []byte) (int, error) {
 
 // process is an attached main process or an exec.
 type process struct {
-	conn   *stream
 	copied chan struct{} // closed when all output was written
 	err    error         // of the copy; read after copied
 
 	wait   func(ctx context.Context) (*backend.Exit, error)
 	resize func(ctx context.Context, cols, rows uint16) error
+	// again connects once more; nil for an exec.
+	again  func(ctx context.Context) (*stream, error)
 	cancel context.CancelFunc
 	once   sync.Once
 
 	mu   sync.Mutex
 	exit *backend.Exit
+	conn *stream
+	// starting counts the starts under way. A start that fails makes the engine
+	// drop its streams, so that their end tells nothing until it is over.
+	starting int
+	settled  *sync.Cond
+	renewed  bool // conn is another one than that which ended
+	input    *pump
 }
 
 var _ backend.Process = (*process)(nil)
@@ -194,26 +202,76 @@ var _ backend.Process = (*process)(nil)
 // run starts the copying of the streams.
 func (p *process) run(streams backend.Streams, tty bool) {
 	p.copied = make(chan struct{})
+	p.settled = sync.NewCond(&p.mu)
+	if streams.Stdin != nil {
+		p.input = newPump(p.conn, streams.Stdin)
+	}
 	go func() {
 		defer close(p.copied)
-		if tty {
-			out := &sink{w: streams.Stdout}
-			if _, p.err = io.Copy(out, p.conn); p.err == nil {
-				p.err = out.err
+		defer p.input.stop()
+		for conn := p.conn; conn != nil && p.err == nil; conn = p.next() {
+			if tty {
+				out := &sink{w: streams.Stdout}
+				if _, p.err = io.Copy(out, conn); p.err == nil {
+					p.err = out.err
+				}
+			} else {
+				p.err = demux(conn, streams.Stdout, streams.Stderr)
 			}
-		} else {
-			p.err = demux(p.conn, streams.Stdout, streams.Stderr)
-		}
-		if errors.Is(p.err, net.ErrClosed) {
-			p.err = nil // Close was called
+			if errors.Is(p.err, net.ErrClosed) {
+				p.err = nil // by Close, or for a new connection
+			}
 		}
 	}()
-	if streams.Stdin != nil {
-		go func() {
-			_, _ = io.Copy(p.conn, streams.Stdin)
-			_ = p.conn.closeWrite()
-		}()
+}
+
+// next returns the connection that took the place of the one that ended; nil
+// when none did, and no start is under way that could bring one.
+func (p *process) next() *stream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.starting > 0 && !p.renewed {
+		p.settled.Wait()
 	}
+	if !p.renewed {
+		return nil
+	}
+	p.renewed = false
+	return p.conn
+}
+
+// hold says that a start begins, release that it is over, and how.
+func (p *process) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.starting++
+}
+
+func (p *process) release(started bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.starting--
+	p.settled.Broadcast()
+	if p.input != nil && started {
+		p.input.settle()
+	}
+}
+
+// renew connects again after a start that failed and before the next try.
+func (p *process) renew(ctx context.Context) error {
+	conn, err := p.again(ctx)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conn.Close()
+	p.conn, p.renewed = conn, true
+	p.settled.Broadcast()
+	if p.input != nil {
+		p.input.redirect(conn)
+	}
+	return nil
 }
 
 // Wait returns when process and output have ended.
@@ -241,9 +299,110 @@ func (p *process) Close() error {
 		if p.cancel != nil {
 			p.cancel()
 		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.conn.Close()
 	})
 	return nil
+}
+
+// pumpLimit bounds the input that is kept until the first start has succeeded.
+// The engine takes none before, so that it is what the connection's buffers
+// hold.
+const pumpLimit = 8 << 20
+
+// pump copies the caller's input to the connection, and keeps what it sent until
+// it is told that the process runs, to send it again on a new connection.
+type pump struct {
+	mu   sync.Mutex
+	conn *stream
+	sent []byte
+	keep bool
+	over bool // the input has ended
+
+	renewed chan *stream
+	done    chan struct{}
+}
+
+func newPump(conn *stream, from io.Reader) *pump {
+	p := &pump{conn: conn, keep: true, renewed: make(chan *stream, 1), done: make(chan struct{})}
+	chunks := make(chan []byte)
+	go func() {
+		defer close(chunks)
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buf)
+			if n > 0 {
+				select {
+				case chunks <- bytes.Clone(buf[:n]):
+				case <-p.done:
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	go p.loop(chunks)
+	return p
+}
+
+// loop is the only writer to the connections. Failures to write are not its
+// business: that the process has ended is told elsewhere.
+func (p *pump) loop(chunks <-chan []byte) {
+	for {
+		select {
+		case <-p.done:
+			return
+		case conn := <-p.renewed:
+			p.mu.Lock()
+			p.conn = conn
+			again, over := p.sent, p.over
+			p.mu.Unlock()
+			_, _ = conn.Write(again)
+			if over {
+				_ = conn.closeWrite()
+			}
+		case data, ok := <-chunks:
+			p.mu.Lock()
+			conn := p.conn
+			if p.keep && len(p.sent)+len(data) <= pumpLimit {
+				p.sent = append(p.sent, data...)
+			}
+			p.over = !ok
+			p.mu.Unlock()
+			if ok {
+				_, _ = conn.Write(data)
+				continue
+			}
+			_ = conn.closeWrite()
+			chunks = nil
+		}
+	}
+}
+
+// redirect sends what was sent, and what follows, to conn.
+func (p *pump) redirect(conn *stream) {
+	select {
+	case <-p.renewed: // a newer one takes its place
+	default:
+	}
+	p.renewed <- conn
+}
+
+// settle forgets what was sent: the process runs, no new connection will come.
+func (p *pump) settle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keep, p.sent = false, nil
+}
+
+// stop ends the pump. A nil pump has nothing to end.
+func (p *pump) stop() {
+	if p != nil {
+		close(p.done)
+	}
 }
 
 // notStarted is how the engine's text about an exec begins that runc could not
