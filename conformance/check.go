@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -128,9 +129,7 @@ func phase(s *backend.Status) backend.Phase {
 // list returns the ids of this run's sandboxes, sorted.
 func (t *T) list(d backend.Driver, labels map[string]string) []backend.ID {
 	all := map[string]string{labelRun: t.run.id}
-	for k, v := range labels {
-		all[k] = v
-	}
+	maps.Copy(all, labels)
 	var ids []backend.ID
 	for status, err := range d.List(t.ctx, &backend.ListOptions{Labels: all}) {
 		t.must(err, "list")
@@ -170,6 +169,3 @@ func show(v any) string {
 	}
 	return string(data)
 }
-
-// sorted returns a sorted copy.
-func sorted[S ~[]E, E ~string](s S) S { return slices.Sorted(slices.Values(s)) }

@@ -478,7 +478,7 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("no test carries the clause %s", id)
 		}
 	}
-	for _, area := range strings.Fields("spec image mount user binding network resources security life exec logs copy errors cleanup concurrency probe plan") {
+	for area := range strings.FieldsSeq("spec image mount user binding network resources security life exec logs copy errors cleanup concurrency probe plan") {
 		if !areas[area] {
 			t.Errorf("area %s has no test", area)
 		}

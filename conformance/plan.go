@@ -5,6 +5,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/berthrun/berth/backend"
 )
@@ -99,7 +100,7 @@ func checkHost(h Harness, host Host) error {
 		}
 	}
 	for f := range host.Lacks {
-		if !knownFact(f) {
+		if !slices.Contains(Facts(), f) {
 			errs = append(errs, fmt.Errorf("harness: there is no fact %q to lack", f))
 		}
 	}
@@ -107,13 +108,4 @@ func checkHost(h Harness, host Host) error {
 		errs = append(errs, errors.New("harness: has no TempDir"))
 	}
 	return errors.Join(errs...)
-}
-
-func knownFact(f Fact) bool {
-	for _, x := range Facts() {
-		if x == f {
-			return true
-		}
-	}
-	return false
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -164,12 +165,8 @@ func (r *Report) describe(run *run) {
 	if r.Engine.Warnings == nil {
 		r.Engine.Warnings = []string{}
 	}
-	for f, reason := range run.host.Lacks {
-		r.Lacks[f] = reason
-	}
-	for c, claim := range i.Claims {
-		r.Claims[c] = claim
-	}
+	maps.Copy(r.Lacks, run.host.Lacks)
+	maps.Copy(r.Claims, i.Claims)
 }
 
 // finish fills in what follows from the results.

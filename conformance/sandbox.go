@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -108,9 +109,7 @@ func (t *T) Request(s *spec.Sandbox) *backend.CreateRequest {
 		ID: t.run.newID(), Spec: s, Digest: digest, Image: image,
 		Identity: t.identity(s, image), Argv: argv(s, image), Env: map[string]string{},
 	}
-	for k, v := range s.Process.Env {
-		req.Env[k] = v
-	}
+	maps.Copy(req.Env, s.Process.Env)
 	for i, m := range s.Mounts {
 		if m.Mode == spec.ModeOverlay {
 			if req.Overlays == nil {

@@ -22,7 +22,7 @@ func imageTests() []Test {
 		{ID: "image.ref.absent-not-found", Clause: "image.absent", Fn: imageAbsent},
 		{ID: "image.create.absent-not-found", Clause: "image.create-absent", Fn: createImageAbsent},
 		{ID: "image.config.read", Clause: "image.config", Fn: imageConfig},
-		{ID: "image.config.entrypoint-runs", Clause: "image.config", Fn: imageEntrypoint},
+		{ID: "image.config.entrypoint-runs", Clause: "process.args", Fn: imageEntrypoint},
 		{ID: "image.platform.other-not-found", Clause: "image.platform", Needs: []backend.Capability{backend.ImagePlatform}, Fn: imagePlatform},
 		{ID: "image.host.planned", Clause: "image.host", Needs: []backend.Capability{backend.ImageHost}, Fn: planned(backend.ImageHost)},
 		{ID: "image.files.read", Clause: "image.files", Fn: imageFiles},

@@ -495,6 +495,13 @@ func watchEvents(t *T) {
 // restart stops the engine, shows that the driver says so, and starts it again.
 func (t *T) restart() {
 	r := t.run.harness.(Restarter)
+	up := false
+	t.Cleanup(func(ctx context.Context) error {
+		if up {
+			return nil
+		}
+		return r.StartEngine(ctx)
+	})
 	if err := r.StopEngine(t.ctx); err != nil {
 		t.harnessf("stop the engine: %v", err)
 	}
@@ -505,6 +512,7 @@ func (t *T) restart() {
 	if err := r.StartEngine(t.ctx); err != nil {
 		t.harnessf("start the engine: %v", err)
 	}
+	up = true
 }
 
 func engineRestartRunning(t *T) {

@@ -374,7 +374,7 @@ func networkTwice(t *T) {
 // networkListed runs alone, so that what it lists does not change meanwhile.
 func networkListed(t *T) {
 	name := t.network(true)
-	sb := t.Create(t.NewSpec(network(spec.NetIsolated, "")))
+	sb := t.Start(t.NewSpec(network(spec.NetIsolated, "")))
 	var infos []backend.NetworkInfo
 	for n, err := range t.networker().Networks(t.ctx) {
 		t.must(err, "list networks")

@@ -111,6 +111,6 @@ func noFileLimit(t *T) {
 }
 
 func diskBites(t *T) {
-	results := t.RunProbe(t.NewSpec(user("0:0"), limited(func(r *spec.Resources) { r.Disk = 32 * spec.MiB })), cmd("fill", "/big", "64Mi"), cmd("write", "/small", ""))
+	results := t.RunProbe(t.NewSpec(user("0:0"), limited(func(r *spec.Resources) { r.Disk = 16 * spec.MiB })), cmd("fill", "/big", "32Mi"), cmd("write", "/small", ""))
 	t.wantErrno(results[:1], "ENOSPC", "EDQUOT")
 }

@@ -35,6 +35,7 @@ func Clauses() []Clause { return slices.Clone(clauses) }
 var clauses = []Clause{
 	// What runs.
 	{"process.command.exact", Must, "The command's arguments reach the process byte for byte; no shell sees them.", "process.command"},
+	{"process.args", Must, "Without a command the arguments go to the image's entrypoint, and without either the image's own command runs.", "process.args"},
 	{"process.env.exact", Must, "Each variable of the environment has exactly the value of the spec.", "process.env"},
 	{"process.env.image", Must, "The image's environment is kept; the spec's variables win.", "process.env"},
 	{"process.env.closed", Must, "Nothing of the environment of the client, the engine or the host reaches the process.", "process.env"},
@@ -53,7 +54,7 @@ var clauses = []Clause{
 	// Images.
 	{"image.absent", Must, "An image that the engine does not have is not found.", "image.ref"},
 	{"image.create-absent", Must, "Create never pulls: without the image it fails with kind not found and names the field.", "image.ref"},
-	{"image.config", Must, "The image's configuration is told as it is, and its entrypoint and command run when the spec has none.", "image.ref"},
+	{"image.config", Must, "The image's configuration is told as it is.", "image.ref"},
 	{"image.platform", Must, "An image for another platform than the one asked for is not found.", "image.platform"},
 	{"image.host", Must, "The host's own toolchain serves as image where the backend claims it, and is refused by name elsewhere.", "image.ref"},
 	{"image.files", Must, "Files of an image are read without running it, without following links out of it, and within a bound.", ""},

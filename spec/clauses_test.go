@@ -3,6 +3,7 @@
 package spec
 
 import (
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -53,6 +54,40 @@ func isField(typ reflect.Type, names []string) bool {
 		}
 	}
 	return false
+}
+
+// TestEveryFieldHasAClause: a field that no sentence is about is a field that no
+// backend has to honour.
+func TestEveryFieldHasAClause(t *testing.T) {
+	elsewhere := map[Path]string{
+		"apiVersion": "the decoder's business", "kind": "the decoder's business",
+		"user.name":        "what berth adds to the image's user database, above the driver",
+		"security.profile": "a policy's name; what it decides are other fields",
+	}
+	fields := map[Path]bool{}
+	for _, c := range Clauses() {
+		fields[c.Field] = true
+	}
+	var visit func(typ reflect.Type, at Path)
+	visit = func(typ reflect.Type, at Path) {
+		for f := range typ.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			p := at.Field(name)
+			_, exempt := elsewhere[p]
+			below := func(field Path) bool { return strings.HasPrefix(string(field), string(p)+".") }
+			switch {
+			case exempt == fields[p]:
+				if exempt {
+					t.Errorf("%s has a clause and is listed as one without", p)
+				} else if f.Type.Kind() == reflect.Struct {
+					visit(f.Type, p)
+				} else if !slices.ContainsFunc(slices.Collect(maps.Keys(fields)), below) {
+					t.Errorf("no clause is about %s", p)
+				}
+			}
+		}
+	}
+	visit(reflect.TypeFor[Sandbox](), "")
 }
 
 func TestClausesIsACopy(t *testing.T) {

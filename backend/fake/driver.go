@@ -98,7 +98,11 @@ func (d *Driver) Close() error { return nil }
 // step is a moment in which a caller may have given up.
 func (e *Engine) step(ctx context.Context) error {
 	e.mu.Unlock()
-	timer := time.NewTimer(stepTime)
+	d := stepTime
+	if e.has(BugCreatesCollide) || e.has(BugRemovesCollide) {
+		d *= 100 // so that they do meet
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	defer e.mu.Lock()
 	select {
@@ -156,11 +160,22 @@ func (d *Driver) create(ctx context.Context, req *backend.CreateRequest) (*backe
 		if m.Type != spec.MountBind || e.has(BugMissingSourceIgnored) {
 			continue
 		}
-		if _, err := statHost(m.Source); err != nil {
+		st, err := statHost(m.Source)
+		if err == nil && st.Type != probe.TypeDir && e.has(BugFileBindRefused) {
+			err = eNOTDIR
+		}
+		if err != nil {
 			failed := failField(backend.NotFound, "create", req.ID, spec.Path("mounts").Index(i), "the source cannot be bound")
 			failed.Err = err
 			return nil, failed
 		}
+	}
+	if e.has(BugCreatesCollide) {
+		if e.creating {
+			return nil, fail(backend.Internal, "create", req.ID, "another create is under way")
+		}
+		e.creating = true
+		defer func() { e.creating = false }()
 	}
 	if err := e.step(ctx); err != nil {
 		return nil, err
@@ -376,6 +391,16 @@ func (d *Driver) Remove(ctx context.Context, id backend.ID, opts *backend.Remove
 		}
 		return nil
 	}
+	if e.has(BugRemovesCollide) {
+		if sb.removing {
+			return fail(backend.Internal, "remove", id, "another remove is under way")
+		}
+		sb.removing = true
+		defer func() { sb.removing = false }()
+		if err := e.step(ctx); err != nil {
+			return err
+		}
+	}
 	if sb.running() {
 		if (opts == nil || !opts.Force) && !e.has(BugRemoveRunning) {
 			return fail(backend.Conflict, "remove", id, "is running: stop it first, or force")
@@ -471,6 +496,9 @@ func (d *Driver) Wait(ctx context.Context, id backend.ID) (*backend.Exit, error)
 	}
 	starts := sb.starts
 	var exit *backend.Exit
+	if e.has(BugWaitIgnoresContext) {
+		ctx = context.WithoutCancel(ctx)
+	}
 	err = e.wait(ctx, func() bool {
 		if sb.starts == starts && sb.exit != nil {
 			exit = sb.exit
@@ -579,7 +607,7 @@ func (d *Driver) Exec(ctx context.Context, id backend.ID, req *backend.ExecReque
 		}
 	}
 	a := newAttachment(e, sb, req.Streams)
-	a.proc = p
+	a.proc, sb.lastExec = p, a
 	if code := sb.lookUp(p); code != 0 {
 		switch {
 		case e.has(BugMissingCommandCode):
@@ -629,6 +657,10 @@ func (o *execOutput) Write(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	stream := o.stream
+	if e.has(BugExecsMixed) {
+		o.a.sb.lastExec.write(stream, p)
+		return len(p), nil
+	}
 	if o.a.proc.tty != nil {
 		stream = backend.Stdout
 	}
@@ -667,6 +699,12 @@ func (d *Driver) logs(ctx context.Context, id backend.ID, opts *backend.LogOptio
 	var o backend.LogOptions
 	if opts != nil {
 		o = *opts
+	}
+	if sb.phase == backend.PhaseCreated && e.has(BugLogsNeverStarted) {
+		return fail(backend.Conflict, "logs", id, "was never started")
+	}
+	if e.has(BugFollowIgnoresContext) {
+		ctx = context.WithoutCancel(ctx)
 	}
 	if e.has(BugSinceIgnored) {
 		o.Since = time.Time{}
@@ -825,7 +863,7 @@ func (d *Driver) CopyTo(ctx context.Context, id backend.ID, dir string, archive 
 		}
 		name := path.Join(f.path, path.Clean("/"+h.Name))
 		if e.has(BugCopyEscapes) {
-			name = path.Join(f.path, h.Name)
+			name = path.Join(f.path, h.Name) //nolint:gosec // that is the bug
 		}
 		sb.place(name, h, content)
 	}
@@ -842,6 +880,9 @@ func (e *Engine) copying(id backend.ID) (*sandbox, error) {
 	}
 	if err := e.missing("copy", id, "", backend.Copy); err != nil {
 		return nil, err
+	}
+	if !sb.running() && e.has(BugCopyNeedsRunning) {
+		return nil, fail(backend.Conflict, "copy", id, "does not run")
 	}
 	if len(sb.view.mounts) == 0 {
 		sb.mount()

@@ -37,6 +37,7 @@ type Engine struct {
 	services  map[string]string // services of the machine itself
 	submounts []string          // host folders that stand for mounts of their own
 	events    []backend.Event   // everything that has happened
+	creating  bool              // of a bug
 	serial    int               // numbers native ids, addresses and devices
 }
 
@@ -99,7 +100,6 @@ func NewEngine(opts ...Option) *Engine {
 var absent = []backend.Capability{
 	backend.ImageHost, backend.MountSELinux, backend.BindNone, backend.BindInternal, backend.NetEgress, backend.SecDeviceCDI,
 	backend.AgentBuiltin, backend.AgentImage, backend.LifeTTL, backend.LifeIdle, backend.LifeRestart, backend.LifeHealth,
-	backend.LifeEngineRestart,
 }
 
 // factOf names the fact that the claim of c reads.

@@ -219,8 +219,20 @@ func (m *memory) space() (size, free int64) {
 
 // host is a folder or file of the real machine.
 type host struct {
-	base string
-	ids  idMap
+	base  string
+	ids   idMap
+	known map[string]bool // a defect: what appears later is not seen
+}
+
+// freeze notes what is there now.
+func (h *host) freeze() {
+	h.known = map[string]bool{}
+	_ = filepath.WalkDir(h.base, func(p string, _ fs.DirEntry, err error) error {
+		if rel, relErr := filepath.Rel(h.base, p); err == nil && relErr == nil {
+			h.known[strings.TrimSuffix(filepath.ToSlash(rel), ".")] = true
+		}
+		return nil
+	})
 }
 
 // idMap translates between the ids in a sandbox and those on the host.
@@ -253,6 +265,9 @@ func (m idMap) in(uid, gid int) (int, int) {
 func (h *host) at(p string) string { return filepath.Join(h.base, filepath.FromSlash(p)) }
 
 func (h *host) lstat(p string) (probe.Stat, bool) {
+	if h.known != nil && !h.known[p] {
+		return probe.Stat{}, false
+	}
 	st, err := statHost(h.at(p))
 	if err != nil {
 		return probe.Stat{}, false
@@ -280,6 +295,9 @@ func (h *host) writeFile(p string, data []byte, mode probe.WriteMode) (int, erro
 }
 
 func (h *host) create(p string, n node) error {
+	if h.known != nil {
+		h.known[p] = true
+	}
 	at := h.at(p)
 	var err error
 	switch n.kind {
@@ -353,8 +371,7 @@ func errnoOf(err error) error {
 		syscall.EISDIR: eISDIR, syscall.ENOTEMPTY: eEMPTY, syscall.EROFS: eROFS, syscall.ENOSPC: eNOSPC, syscall.EXDEV: eXDEV,
 		syscall.EADDRINUSE: eINUSE, syscall.EADDRNOTAVAIL: eNOADDR, syscall.ECONNREFUSED: eREFUSED,
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		if name, ok := names[errno]; ok {
 			return name
 		}

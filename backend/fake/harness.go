@@ -95,7 +95,18 @@ func (h *Harness) Close() error { return os.RemoveAll(h.host.TempDir) }
 func (h *Harness) Engine() *Engine { return h.engine }
 
 // Open implements conformance.Harness.
-func (h *Harness) Open(context.Context) (backend.Driver, error) { return h.engine.Open(), nil }
+func (h *Harness) Open(context.Context) (backend.Driver, error) {
+	d := h.engine.Open()
+	if h.engine.has(BugVerbMissing) {
+		return struct {
+			backend.Driver
+			backend.Imager
+			backend.Networker
+			backend.Copier
+		}{d, d, d, d}, nil
+	}
+	return d, nil
+}
 
 // Host implements conformance.Harness.
 func (h *Harness) Host() conformance.Host { return h.host }

@@ -39,7 +39,12 @@ type member struct {
 const isolatedName = "berth-isolated"
 
 // egress reports whether members reach the outside.
-func (n *network) egress(e *Engine) bool { return !n.internal || e.has(BugInternalEgress) }
+func (n *network) egress(e *Engine) bool {
+	if n.managed && e.has(BugSharedNoEgress) {
+		return false
+	}
+	return !n.internal || e.has(BugInternalEgress)
+}
 
 // meet reports whether members reach each other.
 func (n *network) meet(e *Engine) bool { return !n.plumbing || e.has(BugIsolatedPeers) }

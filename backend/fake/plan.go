@@ -178,7 +178,7 @@ func (e *Engine) plan(req *backend.CreateRequest) (*backend.Plan, error) {
 		switch {
 		case field == "network.mode" && m.Fidelity == backend.Exact && !claims[backend.NetHostAccess].Has() && !e.has(BugRefusesNothing):
 			m.Note = "services of the host itself can be reached"
-		case field == "security.runtime" && m.Fidelity == backend.Exact && s.Security.Runtime != "model" && !e.has(BugRuntimeIgnored):
+		case field == "security.runtime" && m.Fidelity == backend.Exact && (s.Security.Runtime != "model" && !e.has(BugRuntimeIgnored) || e.has(BugRuntimeRefused)):
 			m = backend.Mapping{Field: field, Fidelity: backend.Refused, Capability: backend.SecRuntime, Note: "the engine has no such runtime: want model"}
 		case strings.HasPrefix(string(field), "extensions.") && m.Fidelity == backend.Exact && !e.has(BugExtensionIgnored):
 			if key, ok := unknownKey(s, field); ok {

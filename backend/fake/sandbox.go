@@ -5,6 +5,7 @@ package fake
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"path"
@@ -50,6 +51,8 @@ type sandbox struct {
 	starts   int
 
 	oneWaiter bool          // of a bug
+	removing  bool          // of a bug
+	lastExec  *attachment   // of a bug
 	late      []*attachment // of a bug
 }
 
@@ -148,6 +151,9 @@ func (sb *sandbox) mainUser() user {
 
 // imageUser looks the image's user up in its own files.
 func (sb *sandbox) imageUser() (uid, gid int) {
+	if sb.image.User == "" && sb.engine.has(BugNoUserIsNobody) {
+		return 65534, 65534
+	}
 	name, group, hasGroup := strings.Cut(sb.image.User, ":")
 	uid, err := strconv.Atoi(name)
 	if err != nil {
@@ -207,14 +213,14 @@ func (sb *sandbox) workdir() string {
 // mount builds what the sandbox sees, for a start.
 func (sb *sandbox) mount() {
 	e, s := sb.engine, sb.req.Spec
-	v := view{}
+	v := view{blind: e.has(BugMountOrder)}
 	add := func(m *mounted) { v.mounts = append(v.mounts, m) }
 	kernel := func(target string, mode uint32, ro bool, typ string) *memory {
 		t := newMemory(uint64(e.next()), mode)
 		add(&mounted{target: target, tree: t, typ: typ, source: typ, ro: ro, noSUID: true, noDev: typ != "dev", noExec: true})
 		return t
 	}
-	add(&mounted{target: "/", tree: sb.root, typ: "overlay", source: "overlay", ro: s.Security.ReadOnlyRoot && !e.has(BugRootWritable)})
+	add(&mounted{target: "/", tree: sb.root, typ: "overlay", source: "overlay", ro: s.Security.ReadOnlyRoot && !e.has(BugRootWritable) || e.has(BugRootReadOnly)})
 
 	regular := node{kind: probe.TypeFile, mode: 0o644}
 	sysctl := !e.has(BugProcWritable)
@@ -299,7 +305,7 @@ var maskedFiles = []string{"/proc/kcore", "/proc/keys", "/proc/timer_list", "/pr
 
 // mountPoint makes the place of a mount, as engines do.
 func (sb *sandbox) mountPoint(m *mounted) {
-	below := view{mounts: slices.DeleteFunc(slices.Clone(sb.view.mounts), func(o *mounted) bool { return o == m })}
+	below := view{blind: sb.view.blind, mounts: slices.DeleteFunc(slices.Clone(sb.view.mounts), func(o *mounted) bool { return o == m })}
 	parent := below.at(m.target)
 	if _, ok := parent.tree.lstat(parent.rel(m.target)); ok {
 		return
@@ -330,7 +336,7 @@ func (sb *sandbox) mountOne(v *view, i int) {
 	if e.has(BugWrongOwner) {
 		ids.skew = 7
 	}
-	ro := m.Mode == spec.ModeRO && !e.has(BugReadOnlyDropped)
+	ro := m.Mode == spec.ModeRO && !e.has(BugReadOnlyDropped) || m.Type == spec.MountBind && e.has(BugBindReadOnly)
 	switch {
 	case m.Type == spec.MountTmpfs:
 		t := newMemory(uint64(e.next()), 0o1777)
@@ -354,14 +360,22 @@ func (sb *sandbox) mountOne(v *view, i int) {
 		v.mounts = append(v.mounts, &mounted{target: m.Target, tree: vol.tree, typ: "volume", source: vol.name, ro: ro})
 	case m.Mode == spec.ModeOverlay && !e.has(BugOverlayPlain):
 		dirs := sb.req.Overlays[i]
-		t := &layered{lower: &host{dirs.Lower, ids}, upper: &host{dirs.Upper, ids}, gone: map[string]bool{}, through: e.has(BugOverlayWritesThrough)}
+		t := &layered{lower: &host{base: dirs.Lower, ids: ids}, upper: &host{base: dirs.Upper, ids: ids}, gone: map[string]bool{}, through: e.has(BugOverlayWritesThrough)}
 		v.mounts = append(v.mounts, &mounted{target: m.Target, tree: t, typ: "overlay", source: "overlay"})
 	default:
-		v.mounts = append(v.mounts, &mounted{target: m.Target, tree: &host{m.Source, ids}, typ: "bind", source: m.Source, ro: ro, noExec: m.NoExec})
+		h := &host{base: m.Source, ids: ids}
+		if e.has(BugBindStale) {
+			h.freeze()
+		}
+		v.mounts = append(v.mounts, &mounted{target: m.Target, tree: h, typ: "bind", source: m.Source, ro: ro, noExec: m.NoExec})
 		for _, sub := range e.submounts {
 			if rel, below := strings.CutPrefix(sub, m.Source+"/"); below {
+				var t tree = &host{base: sub, ids: ids}
+				if e.has(BugSubmountHidden) {
+					t = newMemory(uint64(e.next()), 0o755)
+				}
 				v.mounts = append(v.mounts, &mounted{
-					target: path.Join(m.Target, rel), tree: &host{sub, ids}, typ: "bind", source: sub, ro: ro && !e.has(BugNotRecursive),
+					target: path.Join(m.Target, rel), tree: t, typ: "bind", source: sub, ro: ro && !e.has(BugNotRecursive),
 				})
 			}
 		}
@@ -384,15 +398,16 @@ func (e *Engine) anonymous(sb *sandbox, target string) *volume {
 func (sb *sandbox) files() {
 	s := sb.req.Spec
 	regular := node{kind: probe.TypeFile, mode: 0o644}
-	hosts := "127.0.0.1 localhost\n"
+	var hosts strings.Builder
+	hosts.WriteString("127.0.0.1 localhost\n")
 	for _, n := range sb.networks {
-		hosts += sb.address(n) + " " + sb.hostname() + "\n"
+		fmt.Fprintf(&hosts, "%s %s\n", sb.address(n), sb.hostname())
 	}
 	e := sb.engine
 	if s.Network.HostAlias && !e.has(BugHostAliasDropped) || e.has(BugHostAliasAlways) {
-		hosts += "192.0.2.254 host.berth.internal host.docker.internal\n"
+		hosts.WriteString("192.0.2.254 host.berth.internal host.docker.internal\n")
 	}
-	sb.root.put("/etc/hosts", regular, hosts)
+	sb.root.put("/etc/hosts", regular, hosts.String())
 	sb.root.put("/etc/hostname", regular, sb.hostname()+"\n")
 	sb.root.put("/etc/resolv.conf", regular, "nameserver 192.0.2.53\n")
 }
@@ -464,6 +479,11 @@ func (e *Engine) start(sb *sandbox) error {
 	}
 	if s.Process.TTY && !e.has(BugNoTTY) {
 		p.tty = &probe.Terminal{TTY: true, Rows: 24, Cols: 80}
+	}
+	for _, m := range s.Mounts {
+		if _, ok := sb.image.root.lstat(strings.TrimPrefix(m.Target, "/")); !ok && e.has(BugTargetNotMade) {
+			return failField(backend.Invalid, "start", sb.id, "mounts[0].target", "the image has no %s", m.Target)
+		}
 	}
 	if code := sb.lookUp(p); code != 0 {
 		return failField(backend.Invalid, "start", sb.id, "process.command", "%q cannot be run: the image has no such program", p.argv[0])
@@ -567,8 +587,10 @@ func (o *output) Write(p []byte) (int, error) {
 	sb.engine.mu.Lock()
 	defer sb.engine.mu.Unlock()
 	e := sb.engine
-	for _, a := range sb.attached {
-		a.write(o.stream, p)
+	for i, a := range sb.attached {
+		if i == 0 || !e.has(BugOneClient) {
+			a.write(o.stream, p)
+		}
 	}
 	stream := o.stream
 	if sb.main.tty != nil {

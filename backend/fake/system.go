@@ -520,6 +520,9 @@ func (s *system) UseMemory(ctx context.Context, n int64, inSelf bool) (probe.Mem
 	defer s.leave()
 	sb := s.sb()
 	bound := int64(sb.req.Spec.Resources.Memory)
+	if sb.engine.has(BugMemoryQuarter) {
+		bound /= 4
+	}
 	if bound == 0 || n < bound || sb.engine.has(BugMemoryIgnored) {
 		return probe.Memory{Requested: n, Touched: n}, nil
 	}

@@ -26,14 +26,17 @@ func (m *mounted) rel(p string) string {
 
 // view is the file tree of a sandbox: its mounts, the later ones over the
 // earlier ones. The engine's lock is held.
-type view struct{ mounts []*mounted }
+type view struct {
+	mounts []*mounted
+	blind  bool // a defect: a later mount hides what is mounted below it
+}
 
 // at returns the mount that shows p, which is clean and free of links.
 func (v *view) at(p string) *mounted {
 	var best *mounted
 	for _, m := range v.mounts {
 		if m.target == "/" || p == m.target || strings.HasPrefix(p, m.target+"/") {
-			if best == nil || len(m.target) >= len(best.target) {
+			if best == nil || v.blind || len(m.target) >= len(best.target) {
 				best = m
 			}
 		}
