@@ -121,9 +121,16 @@ func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *ba
 		resp, err = finish(ctx, create)
 	}
 	for pause := 5 * time.Millisecond; isTaken(err); pause = min(pause*2, time.Second) {
-		st, terr := d.twin(ctx, req, out, err)
+		st, stranger, terr := d.twin(ctx, req, out, err)
 		if st != nil || terr != nil {
-			made.container, made.volumes, made.shared = "none", nil, nil
+			made.container = "none"
+			if stranger {
+				// Docker makes volumes after it has taken the name: named ones that
+				// are there by now are somebody else's.
+				made.volumes = slices.DeleteFunc(made.volumes, func(v string) bool { return !strings.HasPrefix(v, prefix+string(req.ID)+"-") })
+			} else {
+				made.volumes, made.shared = nil, nil
+			}
 			return st, terr
 		}
 		// The name is taken by a container that is only about to exist, or is
@@ -202,26 +209,27 @@ func (d *driver) existing(ctx context.Context, req *backend.CreateRequest) (*bac
 }
 
 // twin decides what a taken container name means. Neither status nor error: it
-// cannot be seen yet by whom it is taken.
-func (d *driver) twin(ctx context.Context, req *backend.CreateRequest, out *request, cause error) (*backend.Status, error) {
+// cannot be seen yet by whom it is taken. A stranger has another id, and none of
+// this sandbox's volumes.
+func (d *driver) twin(ctx context.Context, req *backend.CreateRequest, out *request, cause error) (st *backend.Status, stranger bool, _ error) {
 	c, err := d.cli.ContainerInspect(ctx, out.Name)
 	if cerrdefs.IsNotFound(err) {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return nil, d.fail(ctx, "create", req.ID, err)
+		return nil, false, d.fail(ctx, "create", req.ID, err)
 	}
 	if c.Config != nil && c.Config.Labels[labelID] == string(req.ID) {
-		st := d.status(&c)
+		st = d.status(&c)
 		if st.Record.Digest == req.Digest {
-			return st, errTwin
+			return st, false, errTwin
 		}
-		return nil, newError(backend.Exists, "create", req.ID, "", "the sandbox was made from another spec")
+		return nil, false, newError(backend.Exists, "create", req.ID, "", "the sandbox was made from another spec")
 	}
 	if req.Spec.Name == "" {
-		return nil, &backend.Error{Kind: backend.Exists, Op: "docker.create", ID: req.ID, Message: "a container with the sandbox's name is there already", Err: cause}
+		return nil, true, &backend.Error{Kind: backend.Exists, Op: "docker.create", ID: req.ID, Message: "a container with the sandbox's name is there already", Err: cause}
 	}
-	return nil, &backend.Error{Kind: backend.Exists, Op: "docker.create", ID: req.ID, Field: "name", Message: fmt.Sprintf("the name %q is taken: choose another one", req.Spec.Name), Err: cause}
+	return nil, true, &backend.Error{Kind: backend.Exists, Op: "docker.create", ID: req.ID, Field: "name", Message: fmt.Sprintf("the name %q is taken: choose another one", req.Spec.Name), Err: cause}
 }
 
 // freshVolumes returns the named volumes of the request that the engine does

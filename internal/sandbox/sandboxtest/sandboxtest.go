@@ -97,20 +97,17 @@ func Run(t *testing.T, cfg Config) {
 			s := &suite{T: t, cfg: cfg, state: filepath.Join(t.TempDir(), "state")}
 			s.m = s.manager(sandbox.Caller{UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Home: "/nonexistent"})
 			s.driver = s.m.Driver()
-			t.Cleanup(func() { s.emptyState() })
+			t.Cleanup(func() {
+				s.emptyState()
+				after, err := cfg.Objects(context.Background())
+				if err != nil || !slices.Equal(before, after) {
+					t.Errorf("the engine has %q, and had %q; %v", after, before, err)
+				}
+				before = after // the next test is not to blame
+			})
 			tt.fn(s)
 		})
 	}
-	t.Run("nothing is left on the engine", func(t *testing.T) {
-		s := &suite{T: t, cfg: cfg}
-		s.eventually(func(ctx context.Context) error {
-			after, err := cfg.Objects(ctx)
-			if err == nil && !slices.Equal(before, after) {
-				err = fmt.Errorf("the engine has %q, and had %q", after, before)
-			}
-			return err
-		})
-	})
 }
 
 // manager makes a Manager as another process of that caller would.
