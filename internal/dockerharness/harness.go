@@ -266,9 +266,10 @@ func (h *Harness) load(ctx context.Context, save func(io.Writer) error) error {
 	return err
 }
 
-// Archive implements conformance.Archiver.
+// Archive implements conformance.Archiver. The image is one of its own, because
+// docker lets a name of an image go, used or not, while there are others.
 func (h *Harness) Archive(_ context.Context, ref string) (io.ReadCloser, error) {
-	img, err := h.set.Image(fixture.Base)
+	img, err := h.set.Fresh(fixture.Base, ref)
 	if err != nil {
 		return nil, err
 	}
