@@ -127,7 +127,7 @@ func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *ba
 			if stranger {
 				// Docker makes volumes after it has taken the name: named ones that
 				// are there by now are somebody else's.
-				made.volumes = slices.DeleteFunc(made.volumes, func(v string) bool { return !strings.HasPrefix(v, prefix+string(req.ID)+"-") })
+				made.volumes = slices.DeleteFunc(made.volumes, func(v string) bool { return !strings.HasPrefix(v, volumeName(req.ID, "")) })
 			} else {
 				made.volumes, made.shared = nil, nil
 			}
@@ -138,7 +138,8 @@ func (d *driver) build(ctx context.Context, req *backend.CreateRequest, info *ba
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			made.container, made.volumes, made.shared = "none", nil, nil
+			made.container = "none"
+			made.volumes = slices.DeleteFunc(made.volumes, func(v string) bool { return !strings.HasPrefix(v, volumeName(req.ID, "")) })
 			return nil, ctx.Err()
 		}
 		resp, err = finish(ctx, create)

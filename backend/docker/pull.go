@@ -5,7 +5,6 @@ package docker
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/berthrun/berth/backend"
@@ -79,7 +78,8 @@ func (d *driver) registryAuth(domain string) (string, error) {
 var (
 	pullDenied  = []string{"unauthorized", "denied", "authentication required", "no basic auth credentials", "403 Forbidden", "401 Unauthorized"}
 	pullMissing = []string{"manifest unknown", "not found", "no matching manifest", "name unknown", "does not exist"}
-	pullGone    = []string{"connection refused", "no such host", "i/o timeout", "TLS handshake", "server misbehaving", "network is unreachable", "x509:", "EOF", "Client.Timeout", "no route to host", "connection reset", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway"}
+	pullBusy    = []string{"toomanyrequests", "Too Many Requests"}
+	pullGone    = []string{"connection refused", "no such host", "i/o timeout", "TLS handshake", "server misbehaving", "network is unreachable", "x509:", "EOF", "Client.Timeout", "no route to host", "connection reset", "500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway"}
 )
 
 // pullError classifies by what the registry said.
@@ -88,7 +88,7 @@ func (d *driver) pullError(ctx context.Context, ref string, err error) error {
 	if !ok {
 		return ctx.Err()
 	}
-	if e.Kind == backend.Unavailable || e.Kind == backend.Exhausted || e.Kind == backend.Invalid {
+	if e.Kind == backend.Unavailable || e.Kind == backend.Exhausted {
 		return e
 	}
 	has := func(list []string) bool {
@@ -101,6 +101,9 @@ func (d *driver) pullError(ctx context.Context, ref string, err error) error {
 	}
 	e.Field = "image.ref"
 	switch {
+	case e.Kind == backend.Invalid:
+	case has(pullBusy):
+		e.Kind, e.Message = backend.Exhausted, "the registry's rate limit is used up"
 	case has(pullGone):
 		e.Kind, e.Message = backend.Unavailable, fmt.Sprintf("the registry of %q cannot be reached from the engine", ref)
 	case strings.Contains(err.Error(), "no matching manifest"):
@@ -110,8 +113,6 @@ func (d *driver) pullError(ctx context.Context, ref string, err error) error {
 		e.Kind, e.Message = backend.Denied, fmt.Sprintf("the registry refuses %q: log in with \"docker login\", or the image is not there", ref)
 	case has(pullMissing), e.Kind == backend.NotFound:
 		e.Kind, e.Message = backend.NotFound, fmt.Sprintf("the registry has no image %q", ref)
-	case strings.Contains(err.Error(), http.StatusText(http.StatusTooManyRequests)):
-		e.Kind, e.Message = backend.Exhausted, "the registry's rate limit is used up"
 	}
 	return e
 }
