@@ -216,6 +216,11 @@ func (d *driver) status(c *container.InspectResponse) *backend.Status {
 	}
 	if st.Phase == backend.PhaseExited {
 		st.FinishedAt = moment(c.State.FinishedAt)
+		if st.FinishedAt.Before(st.StartedAt) {
+			// The engine notes the start when it has heard of it, which for a short
+			// process is after its end.
+			st.StartedAt = st.FinishedAt
+		}
 		st.Exit = &backend.Exit{Code: c.State.ExitCode, OOMKilled: c.State.OOMKilled}
 	}
 	s := st.Record.Spec
