@@ -308,7 +308,7 @@ type Status struct {
 
 // PortStatus is one published port.
 type PortStatus struct {
-	Name          string        `json:"name,omitempty"`
+	Name          string        `json:"name"`
 	Protocol      spec.Protocol `json:"protocol"`
 	ContainerPort int           `json:"containerPort"`
 	Address       string        `json:"address"`
