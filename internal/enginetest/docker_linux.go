@@ -42,7 +42,6 @@ var nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,15}$`)
 type Docker struct {
 	endpoint Endpoint
 	dir      string
-	log      io.Writer
 	lock     *os.File
 	outside  *outside
 	control  *control
@@ -99,7 +98,7 @@ func Start(ctx context.Context, o Options) (*Docker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start an engine: %w", err)
 	}
-	d := &Docker{dir: dir, log: o.Log, lock: lock}
+	d := &Docker{dir: dir, lock: lock}
 	if err := d.start(ctx, o.Name); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
