@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -43,7 +44,7 @@ func (d *driver) copyError(ctx context.Context, op string, id backend.ID, path s
 	if err == nil {
 		return nil
 	}
-	e, ok := d.fail(ctx, op, id, err).(*backend.Error)
+	e, ok := errors.AsType[*backend.Error](d.fail(ctx, op, id, err))
 	if !ok {
 		return ctx.Err()
 	}

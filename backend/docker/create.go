@@ -299,7 +299,7 @@ func submounts(s *spec.Sandbox, out *request, points []string) []mount.Mount {
 // createError finds the field that an engine's refusal is about. The engine
 // tells it by text alone.
 func (d *driver) createError(ctx context.Context, req *backend.CreateRequest, err error) error {
-	e, ok := d.fail(ctx, "create", req.ID, err).(*backend.Error)
+	e, ok := errors.AsType[*backend.Error](d.fail(ctx, "create", req.ID, err))
 	if !ok {
 		return ctx.Err()
 	}

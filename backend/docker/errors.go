@@ -43,8 +43,7 @@ func (d *driver) fail(ctx context.Context, op string, id backend.ID, err error) 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var own *backend.Error
-	if errors.As(err, &own) {
+	if _, ok := errors.AsType[*backend.Error](err); ok {
 		return err
 	}
 	e := &backend.Error{Kind: kindOf(err), Op: "docker." + op, ID: id, Err: err}
@@ -92,8 +91,7 @@ func kindOf(err error) backend.Kind {
 			return backend.Exhausted
 		}
 	}
-	var status *statusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*statusError](err); ok {
 		return kindOfStatus(status.code)
 	}
 	switch {

@@ -317,7 +317,7 @@ func TestCancelWhileTheEngineCreates(t *testing.T) {
 		return false
 	}
 	_, err := d.Create(ctx, faultRequest(t))
-	if err != context.Canceled { //nolint:errorlint // it must pass unwrapped
+	if err != context.Canceled {
 		t.Errorf("error %v", err)
 	}
 	if !f.called("DELETE /containers/c1") {

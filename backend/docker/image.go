@@ -204,7 +204,7 @@ func (d *driver) loadError(ctx context.Context, l *loader, err error) error {
 	if bad := l.failure(); bad != nil && ctx.Err() == nil {
 		return &backend.Error{Kind: backend.Invalid, Op: "docker.image-load", Message: "the archive cannot be read", Err: bad}
 	}
-	e, ok := d.fail(ctx, "image-load", "", err).(*backend.Error)
+	e, ok := errors.AsType[*backend.Error](d.fail(ctx, "image-load", "", err))
 	if !ok {
 		return ctx.Err()
 	}
@@ -238,7 +238,7 @@ func (d *driver) Images(ctx context.Context) iter.Seq2[*backend.Image, error] {
 func (d *driver) RemoveImage(ctx context.Context, ref string, force bool) error {
 	_, err := d.cli.ImageRemove(ctx, ref, image.RemoveOptions{Force: force, PruneChildren: true})
 	if err != nil {
-		e, ok := d.fail(ctx, "image-remove", "", err).(*backend.Error)
+		e, ok := errors.AsType[*backend.Error](d.fail(ctx, "image-remove", "", err))
 		if !ok {
 			return ctx.Err()
 		}

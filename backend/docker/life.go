@@ -123,7 +123,7 @@ var (
 // startError finds the field that a failed start is about. The engine answers
 // 500 for nearly all of it, so that only the text tells.
 func (d *driver) startError(ctx context.Context, id backend.ID, err error) error {
-	e, ok := d.fail(ctx, "start", id, err).(*backend.Error)
+	e, ok := errors.AsType[*backend.Error](d.fail(ctx, "start", id, err))
 	if !ok {
 		return ctx.Err()
 	}

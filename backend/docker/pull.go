@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -84,7 +85,7 @@ var (
 
 // pullError classifies by what the registry said.
 func (d *driver) pullError(ctx context.Context, ref string, err error) error {
-	e, ok := d.fail(ctx, "image-pull", "", err).(*backend.Error)
+	e, ok := errors.AsType[*backend.Error](d.fail(ctx, "image-pull", "", err))
 	if !ok {
 		return ctx.Err()
 	}

@@ -94,11 +94,11 @@ func Seccomp(text []byte, m Machine, capabilities []string) (*specs.LinuxSeccomp
 		if call == nil {
 			return nil, fmt.Errorf("seccomp profile: syscalls[%d] is null", i)
 		}
-		if call.Name != "" {
+		if call.Name != "" { //nolint:staticcheck // profiles of users still have the old key
 			if len(call.Names) > 0 {
 				return nil, fmt.Errorf("seccomp profile: syscalls[%d] has both name and names: keep one", i)
 			}
-			call.Names = []string{call.Name}
+			call.Names = []string{call.Name} //nolint:staticcheck // as above
 		}
 		if !excluded(call.Excludes, arch, m.Kernel, capabilities) && included(call.Includes, arch, m.Kernel, capabilities) {
 			out.Syscalls = append(out.Syscalls, call.LinuxSyscall)

@@ -139,30 +139,6 @@ func (s *suite) must(err error) {
 	}
 }
 
-// eventually polls until check returns nil.
-func (s *suite) eventually(check func(ctx context.Context) error) {
-	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	var last error
-	for {
-		err := check(ctx)
-		if err == nil {
-			return
-		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			s.Fatalf("did not come true: %v", last)
-		case <-tick.C:
-		}
-	}
-}
-
 // spec is a sandbox of the tree image that runs probe commands.
 func (s *suite) spec(commands ...string) *spec.Sandbox {
 	return &spec.Sandbox{
