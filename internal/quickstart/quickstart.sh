@@ -10,30 +10,29 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+# The image is made before a private engine starts: that one has no internet.
+rootfs=.cache/debian-dev.tar
+if [ ! -s "$rootfs" ]; then
+	if ! command -v mmdebstrap >/dev/null; then
+		if [ "$(id -u)" != 0 ]; then
+			echo 'mmdebstrap is missing: apt-get install mmdebstrap' >&2
+			exit 1
+		fi
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
+	fi
+	echo 'making a Debian image with git and python3' >&2
+	mkdir -p .cache
+	mmdebstrap --quiet --variant=minbase --include=git,python3 stable "$rootfs.new" 2> >(grep -v '^W: ' >&2)
+	mv "$rootfs.new" "$rootfs"
+fi
+
 if [ "${1-}" != inside ] && ! bin/berth --backend docker ls >/dev/null 2>&1; then
 	echo 'no docker engine answers: starting a private one' >&2
 	exec bin/engines run -- "$0" inside
 fi
 
-if ! bin/berth --backend docker plan --image debian-dev -- true >/dev/null 2>&1 ||
-	! bin/berth --backend docker -q image ls -o json | grep -q '"docker.io/library/debian-dev:latest"'; then
-	rootfs=.cache/debian-dev.tar
-	if [ ! -s "$rootfs" ]; then
-		if ! command -v mmdebstrap >/dev/null; then
-			if [ "$(id -u)" != 0 ]; then
-				echo 'mmdebstrap is missing: apt-get install mmdebstrap' >&2
-				exit 1
-			fi
-			apt-get update -qq
-			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
-		fi
-		echo 'making a Debian image with git and python3' >&2
-		mkdir -p .cache
-		mmdebstrap --quiet --variant=minbase --include=git,python3 stable "$rootfs.new"
-		mv "$rootfs.new" "$rootfs"
-	fi
-	bin/berth --backend docker image load -i "$rootfs" debian-dev >/dev/null
-fi
+bin/berth --backend docker image load -i "$rootfs" debian-dev >/dev/null
 
 export SANDBOX_VOLUMES=$PWD:/workspace:rw,/usr/share/doc:/data:ro SANDBOX_USER_ID=$(id -u)
 trap 'rm -f out.txt' EXIT
