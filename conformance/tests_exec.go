@@ -256,14 +256,17 @@ func execClientGoes(t *T) {
 	}
 	var out stream
 	p, err := d.Exec(t.ctx, sb.ID, &backend.ExecRequest{
-		Argv:    line(cmd("write", "/scratch/begun", "1"), cmd("sleep", t.Scale(300*time.Millisecond).String()), cmd("write", "/scratch/done", "1")),
+		Argv:    line(cmd("id"), cmd("sleep", t.Scale(time.Second).String()), cmd("write", "/scratch/done", "1")),
 		Streams: backend.Streams{Stdout: &out},
 	})
 	if err != nil {
 		t.Errorf("exec: %v", errors.Join(err, d.Close()))
 		return
 	}
-	t.Eventually("the process has begun", func() error { return sb.Probe(cmd("stat", "/scratch/begun"))[0].Err() })
+	stop := context.AfterFunc(t.ctx, func() { out.end(context.Cause(t.ctx)) })
+	defer stop()
+	_, err = probe.NewReader(&out).Next()
+	t.must(err, "the process has begun")
 	t.must(errors.Join(p.Close(), d.Close()), "close process and driver")
 	t.Eventually("the process goes on without its client", func() error { return sb.Probe(cmd("stat", "/scratch/done"))[0].Err() })
 }

@@ -99,7 +99,7 @@ func (d *Driver) Close() error { return nil }
 func (e *Engine) step(ctx context.Context) error {
 	e.mu.Unlock()
 	d := stepTime
-	if e.has(BugCreatesCollide) || e.has(BugRemovesCollide) {
+	if e.has(BugCreatesCollide) || e.has(BugRemovesCollide) || e.has(BugExecsMixed) {
 		d *= 100 // so that they do meet
 	}
 	timer := time.NewTimer(d)
@@ -277,6 +277,7 @@ func (d *Driver) Start(ctx context.Context, id backend.ID) error {
 	if sb.phase == backend.PhaseExited && e.has(BugRestartForgets) {
 		sb.root = sb.image.root.clone(uint64(e.next()))
 	}
+	sb.starter = d
 	if err := e.start(sb); err != nil {
 		if e.has(BugFailedStartPhase) {
 			sb.phase = backend.PhaseExited
@@ -658,6 +659,7 @@ func (o *execOutput) Write(p []byte) (int, error) {
 	defer e.mu.Unlock()
 	stream := o.stream
 	if e.has(BugExecsMixed) {
+		_ = e.step(context.Background())
 		o.a.sb.lastExec.write(stream, p)
 		return len(p), nil
 	}
@@ -699,6 +701,9 @@ func (d *Driver) logs(ctx context.Context, id backend.ID, opts *backend.LogOptio
 	var o backend.LogOptions
 	if opts != nil {
 		o = *opts
+	}
+	if sb.starter != d && e.has(BugLogsOfStarterOnly) {
+		return nil
 	}
 	if sb.phase == backend.PhaseCreated && e.has(BugLogsNeverStarted) {
 		return fail(backend.Conflict, "logs", id, "was never started")

@@ -175,7 +175,7 @@ func (h *Harness) Archive(_ context.Context, ref string) (io.ReadCloser, error) 
 }
 
 // StopEngine implements conformance.Restarter.
-func (h *Harness) StopEngine(context.Context) error {
+func (h *Harness) StopEngine(ctx context.Context) error {
 	e := h.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -187,6 +187,17 @@ func (h *Harness) StopEngine(context.Context) error {
 				sb.main.send("KILL", true)
 			}
 		}
+	}
+	err := e.wait(ctx, func() bool {
+		for _, sb := range e.sandboxes {
+			if sb.running() && sb.main.killed > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return err
 	}
 	if e.has(BugEngineRestartForgets) {
 		for _, sb := range e.sandboxes {

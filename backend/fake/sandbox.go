@@ -52,6 +52,7 @@ type sandbox struct {
 
 	oneWaiter bool          // of a bug
 	removing  bool          // of a bug
+	starter   *Driver       // of a bug
 	lastExec  *attachment   // of a bug
 	late      []*attachment // of a bug
 }
@@ -660,7 +661,8 @@ type attachment struct {
 	proc   *process // of an exec
 	sb     *sandbox
 
-	written int // of a bug
+	written int    // of a bug
+	held    []byte // of a bug
 }
 
 type piece struct {
@@ -680,7 +682,11 @@ func (a *attachment) write(stream backend.LogStream, p []byte) {
 	if a.closed || a.dst[stream] == nil {
 		return
 	}
-	a.queue = append(a.queue, piece{stream, bytes.Clone(p)})
+	next := piece{stream, bytes.Clone(p)}
+	if a.engine.has(BugStderrTailLost) && stream == backend.Stderr {
+		next.data, a.held = a.held, next.data
+	}
+	a.queue = append(a.queue, next)
 	a.idle = false
 	a.wake.Broadcast()
 }
@@ -701,9 +707,6 @@ func (a *attachment) copy() {
 		next := a.queue[0]
 		a.queue = a.queue[1:]
 		dst := a.dst[next.stream]
-		if a.engine.has(BugStderrTailLost) && next.stream == backend.Stderr && a.exit != nil {
-			continue
-		}
 		a.engine.mu.Unlock()
 		_, _ = dst.Write(next.data)
 		a.engine.mu.Lock()
