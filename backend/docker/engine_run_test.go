@@ -214,7 +214,7 @@ func TestVolumes(t *testing.T) {
 func TestPorts(t *testing.T) {
 	w := newWorld(t)
 	req := w.request(func(s *spec.Sandbox) {
-		s.Binding.Ports = []spec.Port{{Name: "a", ContainerPort: 8080}, {ContainerPort: 8080, Address: "0.0.0.0"}, {ContainerPort: 53, Protocol: spec.UDP}}
+		s.Binding.Ports = []spec.Port{{Name: "a", ContainerPort: 8080}, {ContainerPort: 8080, Address: "127.0.0.2"}, {ContainerPort: 53, Protocol: spec.UDP}}
 	}, "listen", "tcp", ":8080", "body")
 	w.create(req)
 	if err := w.Start(t.Context(), req.ID); err != nil {
@@ -224,7 +224,7 @@ func TestPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(st.Ports) != 3 || st.Ports[0].Address != "127.0.0.1" || st.Ports[0].HostPort == 0 || st.Ports[1].Address != "0.0.0.0" || st.Ports[2].Protocol != spec.UDP {
+	if len(st.Ports) != 3 || st.Ports[0].Address != "127.0.0.1" || st.Ports[0].HostPort == 0 || st.Ports[1].Address != "127.0.0.2" || st.Ports[2].Protocol != spec.UDP {
 		t.Errorf("ports %+v", st.Ports)
 	}
 	if len(st.Networks) != 1 || st.Networks[0].Name != "isolated" || len(st.Networks[0].Addresses) != 1 {

@@ -45,6 +45,9 @@ func (d *driver) Image(ctx context.Context, ref, platform string) (*backend.Imag
 	}
 	in, err := d.cli.ImageInspect(ctx, ref, opts...)
 	if err != nil {
+		if cerrdefs.IsNotFound(err) && want != nil && strings.Contains(err.Error(), "platform") {
+			return nil, &backend.Error{Kind: backend.NotFound, Op: "docker." + op, Field: "image.platform", Message: fmt.Sprintf("the engine does not have image %q for %s", ref, platform), Err: err}
+		}
 		if cerrdefs.IsNotFound(err) {
 			return nil, &backend.Error{Kind: backend.NotFound, Op: "docker." + op, Field: "image.ref", Message: fmt.Sprintf("the engine has no image %q", ref), Err: err}
 		}

@@ -6,9 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/berthrun/berth/backend"
@@ -157,7 +161,8 @@ func (d *driver) startError(ctx context.Context, id backend.ID, err error) error
 	return e
 }
 
-// portField names the port of the spec that a message is about.
+// portField names the port of the spec that a message is about. Newer engines
+// do not say which; then it is the one that somebody else has.
 func (d *driver) portField(ctx context.Context, id backend.ID, text string) spec.Path {
 	c, err := d.find(ctx, "start", id)
 	if err != nil {
@@ -167,20 +172,66 @@ func (d *driver) portField(ctx context.Context, id backend.ID, text string) spec
 	if s == nil {
 		return "binding.ports"
 	}
+	all, err := d.cli.ContainerList(ctx, container.ListOptions{})
+	if err != nil {
+		d.cfg.Log.Debug("ports of others", "error", err)
+	}
+	return portField(s, text, func(address string, p spec.Port) bool {
+		for _, o := range all {
+			for _, b := range o.Ports {
+				if int(b.PublicPort) == p.HostPort && b.Type == string(p.Protocol) && overlap(b.IP, address) {
+					return true
+				}
+			}
+		}
+		return !d.remote && !free(address, p)
+	})
+}
+
+func portField(s *spec.Sandbox, text string, taken func(string, spec.Port) bool) spec.Path {
+	best, found := 0, spec.Path("binding.ports")
 	for i, p := range s.Binding.Ports {
-		if p.HostPort == 0 && len(s.Binding.Ports) > 1 {
-			continue
+		address := portAddress(s.Binding, p)
+		rank := 1
+		switch {
+		case regexp.MustCompile(regexp.QuoteMeta(net.JoinHostPort(address, strconv.Itoa(p.HostPort))) + `\b`).MatchString(text):
+			rank = 4
+		case p.HostPort == 0: // the engine picked a free one
+			rank = 0
+		case taken(address, p):
+			rank = 3
+		case strings.Contains(strings.ToLower(text), string(p.Protocol)):
+			rank = 2
 		}
-		host := portAddress(s.Binding, p)
-		if strings.Contains(host, ":") {
-			host = "[" + host + "]"
-		}
-		number := regexp.MustCompile(regexp.QuoteMeta(host) + `:` + strconv.Itoa(p.HostPort) + `\b`)
-		if len(s.Binding.Ports) == 1 || number.MatchString(strings.ReplaceAll(text, portAddress(s.Binding, p), host)) || number.MatchString(text) {
-			return spec.Path(fmt.Sprintf("binding.ports[%d]", i))
+		if rank > best || len(s.Binding.Ports) == 1 {
+			best, found = rank, spec.Path(fmt.Sprintf("binding.ports[%d]", i))
 		}
 	}
-	return "binding.ports"
+	return found
+}
+
+// overlap reports whether ports at both addresses exclude each other.
+func overlap(a, b string) bool {
+	x, err1 := netip.ParseAddr(a)
+	y, err2 := netip.ParseAddr(b)
+	return err1 == nil && err2 == nil && (x == y || (x.IsUnspecified() || y.IsUnspecified()) && x.Is4() == y.Is4())
+}
+
+// free reports whether the host port can be taken on this machine.
+func free(address string, p spec.Port) bool {
+	at := net.JoinHostPort(address, strconv.Itoa(p.HostPort))
+	var c io.Closer
+	var err error
+	if p.Protocol == spec.UDP {
+		c, err = net.ListenPacket("udp", at)
+	} else {
+		c, err = net.Listen("tcp", at)
+	}
+	if err != nil {
+		return !errors.Is(err, syscall.EADDRINUSE)
+	}
+	c.Close()
+	return true
 }
 
 // Stop signals, waits for the grace and kills. Docker's own stop knows whole

@@ -657,6 +657,12 @@ func (t *translator) ports() {
 			t.refuse(field, backend.BindAddress, "with network mode host the process listens on the host itself")
 			ok = false
 		}
+		if j := slices.IndexFunc(b.Ports[:i], func(o spec.Port) bool {
+			return o.ContainerPort == p.ContainerPort && o.Protocol == p.Protocol && o.HostPort == 0 && p.HostPort == 0 && overlap(portAddress(b, o), address)
+		}); j >= 0 && ok {
+			t.refuse(field, backend.BindAddress, "docker 28 picks one host port for all addresses of a container port, and binding.ports[%d] has it on %s already: set hostPort, or remove one", j, portAddress(b, b.Ports[j]))
+			ok = false
+		}
 		if !ok {
 			continue
 		}

@@ -77,8 +77,8 @@ func (d *driver) registryAuth(domain string) (string, error) {
 // Texts by which the engine hands a registry's answer on. Its status is 500 or
 // 404 for most of them, whatever the registry said.
 var (
-	pullDenied  = []string{"unauthorized", "denied", "authentication required", "no basic auth credentials", "403 Forbidden", "401 Unauthorized"}
-	pullMissing = []string{"manifest unknown", "not found", "no matching manifest", "name unknown", "does not exist"}
+	pullDenied  = []string{"unauthorized", "denied", "authentication required", "no basic auth credentials", "403 Forbidden", "401 Unauthorized", "UNAUTHORIZED", "DENIED"}
+	pullMissing = []string{"manifest unknown", "not found", "no matching manifest", "name unknown", "does not exist", "MANIFEST_UNKNOWN", "NAME_UNKNOWN"}
 	pullBusy    = []string{"toomanyrequests", "Too Many Requests"}
 	pullGone    = []string{"connection refused", "no such host", "i/o timeout", "TLS handshake", "server misbehaving", "network is unreachable", "x509:", "EOF", "Client.Timeout", "no route to host", "connection reset", "500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway"}
 )
@@ -88,9 +88,6 @@ func (d *driver) pullError(ctx context.Context, ref string, err error) error {
 	e, ok := errors.AsType[*backend.Error](d.fail(ctx, "image-pull", "", err))
 	if !ok {
 		return ctx.Err()
-	}
-	if e.Kind == backend.Unavailable || e.Kind == backend.Exhausted {
-		return e
 	}
 	has := func(list []string) bool {
 		for _, part := range list {
@@ -102,9 +99,11 @@ func (d *driver) pullError(ctx context.Context, ref string, err error) error {
 	}
 	e.Field = "image.ref"
 	switch {
-	case e.Kind == backend.Invalid:
 	case has(pullBusy):
 		e.Kind, e.Message = backend.Exhausted, "the registry's rate limit is used up"
+	case e.Kind == backend.Unavailable, e.Kind == backend.Exhausted: // the engine itself
+		e.Field = ""
+	case e.Kind == backend.Invalid:
 	case has(pullGone):
 		e.Kind, e.Message = backend.Unavailable, fmt.Sprintf("the registry of %q cannot be reached from the engine", ref)
 	case strings.Contains(err.Error(), "no matching manifest"):

@@ -79,7 +79,7 @@ func TestPull(t *testing.T) {
 		"no such tag":    {r.Host() + "/team/image:none", "", backend.NotFound, "image.ref"},
 		"no such image":  {r.Host() + "/team/nothing:1", "", backend.NotFound, "image.ref"},
 		"nobody there":   {"127.0.0.1:1/x:1", "", backend.Unavailable, "image.ref"},
-		"bad reference":  {"UPPER/case:1", "", backend.Invalid, "image.ref"},
+		"bad reference":  {"127.0.0.1/UPPER:1", "", backend.Invalid, "image.ref"},
 		"bad platform":   {ref, "nonsense", backend.Invalid, "image.platform"},
 		"other platform": {ref, "linux/s390x", backend.NotFound, "image.platform"},
 	} {

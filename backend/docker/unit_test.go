@@ -286,6 +286,32 @@ func TestStatusPorts(t *testing.T) {
 	}
 }
 
+func TestPortField(t *testing.T) {
+	s := &spec.Sandbox{Binding: spec.Binding{Ports: []spec.Port{
+		{ContainerPort: 1}, {ContainerPort: 2, HostPort: 9000}, {ContainerPort: 3, HostPort: 90}, {ContainerPort: 4, HostPort: 9000, Protocol: spec.UDP}, {ContainerPort: 5, HostPort: 9001, Address: "::1"},
+	}}}
+	spec.Default(s)
+	for name, tt := range map[string]struct {
+		text  string
+		taken int
+		want  spec.Path
+	}{
+		"docker 20":    {"driver failed: Bind for 127.0.0.1:90 failed: port is already allocated", 0, "binding.ports[2]"},
+		"the proxy":    {"Error starting userland proxy: listen tcp4 127.0.0.1:9000: bind: address already in use", 0, "binding.ports[1]"},
+		"IPv6":         {"listen tcp6 [::1]:9001: bind: address already in use", 0, "binding.ports[4]"},
+		"not said":     {"failed to listen on TCP socket: address already in use", 90, "binding.ports[2]"},
+		"not said udp": {"failed to listen on UDP socket: address already in use", 0, "binding.ports[3]"},
+	} {
+		if got := portField(s, tt.text, func(_ string, p spec.Port) bool { return p.HostPort == tt.taken }); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+	one := &spec.Sandbox{Binding: spec.Binding{Ports: []spec.Port{{ContainerPort: 1}}}}
+	if got := portField(one, "?", func(string, spec.Port) bool { return false }); got != "binding.ports[0]" {
+		t.Errorf("the only port: %s", got)
+	}
+}
+
 func TestSubmounts(t *testing.T) {
 	s := &spec.Sandbox{Mounts: []spec.Mount{{Target: "/data"}, {Target: "/data/covered"}, {Target: "/datax"}}}
 	out := &request{Host: &container.HostConfig{Mounts: []mount.Mount{{Source: "/srv", Target: "/data"}}}, submounts: []int{0}}
