@@ -32,6 +32,7 @@ var lackReasons = map[backend.Capability]string{
 const (
 	apiExecSize     = "1.42" // first size of an exec's terminal
 	apiReadOnly     = "1.44" // recursive read-only binds, several networks at create (docker 25)
+	apiDevices      = "1.50" // /info lists the CDI devices that there are
 	apiHostGateway  = "1.41" // host-gateway in ExtraHosts (docker 20.10)
 	kernelReadOnly  = "5.12" // mount_setattr(2)
 	kernelUserXattr = "5.11" // overlay in a user namespace

@@ -24,7 +24,7 @@ func factsOf(change map[string]string) map[string]string {
 			CgroupVersion: "2", CgroupDriver: "systemd", MemoryLimit: true, SwapLimit: true, CPUCfsQuota: true, CPUCfsPeriod: true, PidsLimit: true,
 			Driver: "btrfs", LiveRestoreEnabled: true, LoggingDriver: "journald", Plugins: system.PluginsInfo{Log: []string{"journald", "json-file", "local"}},
 			Runtimes: map[string]system.RuntimeWithStatus{"runc": {}, "runsc": {}, "io.containerd.runc.v2": {}}, DefaultRuntime: "runc",
-			CDISpecDirs: []string{"/etc/cdi"}, SecurityOptions: []string{"name=apparmor", "name=seccomp,profile=builtin", "name=selinux", "name=cgroupns"},
+			CDISpecDirs: []string{"/etc/cdi"}, DiscoveredDevices: []system.DeviceInfo{{Source: "cdi", ID: "vendor.com/device=one"}}, SecurityOptions: []string{"name=apparmor", "name=seccomp,profile=builtin", "name=selinux", "name=cgroupns"},
 		},
 		version: types.Version{APIVersion: "1.51"},
 		bridge:  &network.Inspect{},

@@ -153,6 +153,8 @@ func (d *driver) startError(ctx context.Context, id backend.ID, err error) error
 		e.Field = "network.name"
 	case strings.Contains(text, "nknown runtime") || strings.Contains(text, "runtime") && strings.Contains(text, "not found"):
 		e.Kind, e.Field, e.Capability = backend.Unsupported, "security.runtime", backend.SecRuntime
+	case strings.Contains(text, "CDI device"):
+		e.Kind, e.Field, e.Message = backend.NotFound, "security.devices", "the engine has no such CDI device"
 	case strings.Contains(text, "device") && (e.Kind == backend.Internal || e.Kind == backend.Invalid) && strings.Contains(text, "gathering device information"):
 		e.Kind, e.Field = backend.Invalid, "security.devices"
 	case commandText.MatchString(text) && !strings.Contains(text, "mount"):

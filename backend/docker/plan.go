@@ -849,6 +849,11 @@ func (t *translator) device(i int, device string) {
 		return
 	}
 	if t.info.Claim(backend.SecDeviceCDI).Support == backend.Native {
+		// Older engines find out at the start.
+		if known := strings.Fields(t.info.Facts["info.DiscoveredDevices"]); t.api(apiDevices) && !slices.Contains(known, device) {
+			t.refuse(field, backend.SecDeviceCDI, "the engine has no CDI device %q: it has %q", device, known)
+			return
+		}
 		h.DeviceRequests = append(h.DeviceRequests, container.DeviceRequest{Driver: "cdi", DeviceIDs: []string{device}})
 		return
 	}

@@ -190,6 +190,13 @@ func (d *driver) infoOf(a *answers) *backend.Info {
 	if len(in.Plugins.Log) == 0 { // podman, and docker through a filtering proxy
 		f["info.Plugins.Log"] = in.LoggingDriver
 	}
+	var devices []string
+	for _, dev := range in.DiscoveredDevices {
+		if dev.Source == "cdi" {
+			devices = append(devices, dev.ID)
+		}
+	}
+	f["info.DiscoveredDevices"] = sorted(devices)
 	f["network.bridge.icc"] = "absent"
 	if a.bridge != nil {
 		f["network.bridge.icc"] = "true"
