@@ -67,6 +67,7 @@ type run struct {
 
 	mu     sync.Mutex
 	images map[ImageKind]*loading
+	loaded map[string]*backend.Image // by reference
 }
 
 // loading is a fixture image that is loaded at most once.
@@ -139,7 +140,7 @@ func execute(ctx context.Context, h Harness, cfg *Config, wrap func(string, func
 func open(ctx context.Context, h Harness, cfg *Config) (*run, error) {
 	r := &run{
 		id: randomWord(6), harness: h, host: h.Host(), scale: cfg.Scale, tests: cfg.Tests,
-		images: map[ImageKind]*loading{},
+		images: map[ImageKind]*loading{}, loaded: map[string]*backend.Image{},
 	}
 	if r.scale <= 0 {
 		r.scale = 1
@@ -218,7 +219,11 @@ func (r *run) image(ctx context.Context, kind ImageKind) (string, *backend.Image
 			l.err = errors.New("the driver is no backend.Imager")
 			return
 		}
-		l.image, l.err = imager.Image(ctx, l.ref, "")
+		if l.image, l.err = imager.Image(ctx, l.ref, ""); l.err == nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.loaded[l.ref] = l.image
+		}
 	})
 	return l.ref, l.image, l.err
 }

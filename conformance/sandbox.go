@@ -92,15 +92,9 @@ func (t *T) Request(s *spec.Sandbox) *backend.CreateRequest {
 	if err := spec.Validate(s); err != nil {
 		t.Fatalf("the test's own spec is not valid: %v", err)
 	}
-	var image *backend.Image
-	for _, kind := range ImageKinds() {
-		t.run.mu.Lock()
-		l := t.run.images[kind]
-		t.run.mu.Unlock()
-		if l != nil && l.ref == s.Image.Ref {
-			image = l.image
-		}
-	}
+	t.run.mu.Lock()
+	image := t.run.loaded[s.Image.Ref]
+	t.run.mu.Unlock()
 	if image == nil {
 		// The test is about an image that is not there.
 		image = &backend.Image{ID: "sha256:" + strings.Repeat("0", 64), Refs: []string{s.Image.Ref}}
