@@ -12,7 +12,7 @@ import (
 // minute are not counted: they hold no resource.
 type Snapshot struct {
 	Containers []string `json:"containers"` // name, short id, state
-	Networks   []string `json:"networks"`   // name and short id
+	Networks   []string `json:"networks"`   // name, and short id of those that are not the engine's own
 	Volumes    []string `json:"volumes"`    // names
 	Netns      []string `json:"netns"`      // network namespaces that the engine holds mounted
 	Mounts     []string `json:"mounts"`     // other mounts below the engine's directory

@@ -53,7 +53,12 @@ func (d *Docker) snapEngine(ctx context.Context, s *Snapshot) error {
 		return err
 	}
 	for _, n := range networks {
-		s.Networks = append(s.Networks, fmt.Sprintf("%s %.12s", n.Name, n.ID))
+		if container.NetworkMode(n.Name).IsUserDefined() && n.Name != "bridge" {
+			s.Networks = append(s.Networks, fmt.Sprintf("%s %.12s", n.Name, n.ID))
+		} else {
+			// The engine's own three get new ids when it starts again.
+			s.Networks = append(s.Networks, n.Name)
+		}
 	}
 	volumes, err := api.VolumeList(ctx, volume.ListOptions{})
 	if err != nil {
@@ -73,8 +78,11 @@ func (d *Docker) snapMounts(_ context.Context, s *Snapshot) error {
 	for _, p := range points {
 		rel := strings.TrimPrefix(p, d.dir+"/")
 		if ns, ok := strings.CutPrefix(rel, "exec/netns/"); ok {
-			// docker keeps one called "default", for the engine's own namespace.
-			s.Netns = append(s.Netns, ns)
+			// The first container on the host's network makes docker mount the
+			// engine's own namespace as "default", for good.
+			if ns != "default" {
+				s.Netns = append(s.Netns, ns)
+			}
 		} else {
 			s.Mounts = append(s.Mounts, rel)
 		}
