@@ -181,12 +181,26 @@ func (d *driver) Exec(ctx context.Context, id backend.ID, req *backend.ExecReque
 		return d.fail(ctx, "resize", id, d.cli.ContainerExecResize(ctx, made.ID, container.ResizeOptions{Width: uint(cols), Height: uint(rows)}))
 	}
 	if later {
-		// The process may not be there yet; its next size change puts it right.
-		if err := p.resize(ctx, req.Cols, req.Rows); err != nil {
-			d.cfg.Log.Debug("first terminal size", "sandbox", id, "error", err)
-		}
+		// The context bounds the start, and the size belongs to it.
+		go p.firstSize(context.WithoutCancel(ctx), req.Cols, req.Rows)
 	}
 	return p, nil
+}
+
+// firstSize sets the terminal's size on an engine that takes none at the start.
+// It refuses until the process runs, which it does not tell.
+func (p *process) firstSize(ctx context.Context, cols, rows uint16) {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	defer cancel()
+	for pause := time.Millisecond; p.resize(ctx, cols, rows) != nil; pause = min(pause*2, 100*time.Millisecond) {
+		select {
+		case <-time.After(pause):
+		case <-p.copied:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // execError tells a sandbox that is gone from one that does not run.

@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -204,5 +203,3 @@ func TestRunPassesOutputAndExitCode(t *testing.T) {
 		t.Errorf("after remove: %v, want not found", err)
 	}
 }
-
-func TestMain(m *testing.M) { os.Exit(m.Run()) }
