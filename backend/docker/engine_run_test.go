@@ -886,6 +886,31 @@ func TestNoFileAboveTheEngines(t *testing.T) {
 	wantKind(t, w.Start(t.Context(), req.ID), backend.Exhausted, "resources.nofile")
 }
 
+// TestRemoveTakesHelpersAlong finds what a berth that was killed during a create
+// has left behind.
+func TestRemoveTakesHelpersAlong(t *testing.T) {
+	w := newWorld(t)
+	id := newID()
+	made, err := w.cli.ContainerCreate(t.Context(), &container.Config{Image: w.image(fixture.Tree).ID, Cmd: []string{"/probe"}, Labels: map[string]string{labelID: "", labelHelper: string(id)}}, nil, nil, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.cli.ContainerRemove(context.Background(), made.ID, container.RemoveOptions{Force: true}) })
+	if _, err := w.cli.VolumeCreate(t.Context(), volume.CreateOptions{Name: volumeName(id, "run"), Labels: map[string]string{labelID: string(id)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Remove(t.Context(), newID(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.objects(id)) != 2 {
+		t.Errorf("another sandbox's removal took something along: %q", w.objects(id))
+	}
+	if err := w.Remove(t.Context(), id, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.wantNothing(id)
+}
+
 func TestList(t *testing.T) {
 	w := newWorld(t)
 	mark := string(newID())

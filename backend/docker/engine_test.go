@@ -9,6 +9,9 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -201,5 +204,56 @@ func TestRunPassesOutputAndExitCode(t *testing.T) {
 	}
 	if _, err := w.Inspect(t.Context(), req.ID); backend.KindOf(err) != backend.NotFound {
 		t.Errorf("after remove: %v, want not found", err)
+	}
+}
+
+// sshSocket makes this program play ssh: it connects its standard streams to the
+// socket, as "docker system dial-stdio" does on the other machine.
+const sshSocket = "BERTH_TEST_SSH_SOCKET"
+
+func TestMain(m *testing.M) {
+	socket := os.Getenv(sshSocket)
+	if socket == "" {
+		os.Exit(m.Run())
+	}
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		os.Exit(255)
+	}
+	go func() {
+		io.Copy(conn, os.Stdin)
+		conn.(*net.UnixConn).CloseWrite()
+	}()
+	io.Copy(os.Stdout, conn)
+	os.Exit(0)
+}
+
+// TestSSH reaches the engine through a program named ssh, with every kind of
+// connection.
+func TestSSH(t *testing.T) {
+	w := newWorld(t)
+	img := w.image(fixture.Tree)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(self, filepath.Join(dir, "ssh")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	t.Setenv(sshSocket, strings.TrimPrefix(w.engine.Host, "unix://"))
+	far := &world{driver: open(t, "ssh://me@far.example"), t: t, engine: w.engine}
+	info, err := far.Probe(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !info.Remote || info.Host != "ssh://me@far.example" {
+		t.Errorf("remote %t, host %q", info.Remote, info.Host)
+	}
+	req := far.request(func(s *spec.Sandbox) { s.Process.Stdin = true }, "cat")
+	req.Image = img
+	if o := far.run(req, strings.NewReader("there and back")); o.out.String() != "there and back" || o.exit.Code != 0 {
+		t.Errorf("output %q, exit %+v", o.out.String(), o.exit)
 	}
 }

@@ -423,10 +423,12 @@ func (d *driver) exit(ctx context.Context, id backend.ID, native string, ended <
 // and the isolated network when it was the last there.
 func (d *driver) Remove(ctx context.Context, id backend.ID, opts *backend.RemoveOptions) error {
 	force := opts != nil && opts.Force
-	all, err := d.containers(ctx)
+	marked, err := d.labelled(ctx)
 	if err != nil {
 		return d.fail(ctx, "remove", id, err)
 	}
+	d.sweep(ctx, id, marked)
+	all := sandboxes(marked)
 	var own *container.Summary
 	for i := range all {
 		if all[i].Labels[labelID] == string(id) {
@@ -470,6 +472,24 @@ func (d *driver) Remove(ctx context.Context, id backend.ID, opts *backend.Remove
 	}
 	d.dropShared(ctx, id, shared, all)
 	return nil
+}
+
+// helperAge is after what time a helper container is taken for left behind. They
+// live for a tenth of a second.
+const helperAge = time.Hour
+
+// sweep removes the helper containers of a sandbox, and old ones of any, which a
+// berth that was killed has left behind.
+func (d *driver) sweep(ctx context.Context, id backend.ID, marked []container.Summary) {
+	for _, c := range marked {
+		of, helper := c.Labels[labelHelper]
+		if !helper || c.State != container.StateCreated || of != string(id) && time.Since(time.Unix(c.Created, 0)) < helperAge {
+			continue
+		}
+		if err := d.removeContainer(ctx, c.ID, false); err != nil {
+			d.cfg.Log.Debug("helper kept", "container", c.ID, "error", err)
+		}
+	}
 }
 
 // removeContainer removes a container and waits when somebody else is at it.

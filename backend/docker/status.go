@@ -25,15 +25,22 @@ import (
 // inspectors bounds how many containers List asks about at once.
 const inspectors = 8
 
+// labelled lists the containers that bear berth's label, helpers among them.
+func (d *driver) labelled(ctx context.Context) ([]container.Summary, error) {
+	return d.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", labelID))})
+}
+
 // containers lists the containers of berth's sandboxes, of any state.
 func (d *driver) containers(ctx context.Context) ([]container.Summary, error) {
-	all, err := d.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", labelID))})
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(c container.Summary) bool {
+	all, err := d.labelled(ctx)
+	return sandboxes(all), err
+}
+
+// sandboxes are those of the containers that are one.
+func sandboxes(all []container.Summary) []container.Summary {
+	return slices.DeleteFunc(slices.Clone(all), func(c container.Summary) bool {
 		return !slices.ContainsFunc(c.Names, func(name string) bool { return ours(name, c.Labels) })
-	}), nil
+	})
 }
 
 // ours reports whether a container is a sandbox. Its name must agree with its
@@ -167,7 +174,7 @@ func (d *driver) List(ctx context.Context, opts *backend.ListOptions) iter.Seq2[
 			case errs[i] != nil:
 				yield(nil, errs[i])
 				return
-			case found[i] == nil || opts != nil && !labelled(found[i], opts.Labels):
+			case found[i] == nil || opts != nil && !hasLabels(found[i], opts.Labels):
 				continue
 			}
 			if !yield(found[i], nil) {
@@ -177,9 +184,9 @@ func (d *driver) List(ctx context.Context, opts *backend.ListOptions) iter.Seq2[
 	}
 }
 
-// labelled compares with the spec's labels, not with the container's, which the
+// hasLabels compares with the spec's labels, not with the container's, which the
 // image may have added to.
-func labelled(st *backend.Status, want map[string]string) bool {
+func hasLabels(st *backend.Status, want map[string]string) bool {
 	for k, v := range want {
 		if st.Record.Spec == nil {
 			return false
