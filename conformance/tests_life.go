@@ -54,7 +54,7 @@ func lifeTests() []Test {
 		{ID: "life.restart.planned", Clause: "life.restart", Needs: needs(backend.LifeRestart), Fn: planned(backend.LifeRestart)},
 		{ID: "life.health.planned", Clause: "life.health", Needs: needs(backend.LifeHealth), Fn: planned(backend.LifeHealth)},
 		{ID: "life.engine-restart.keeps-running", Clause: "life.engine-restart", Needs: needs(backend.LifeEngineRestart), Host: restart, Serial: true, Fn: engineRestartRunning},
-		{ID: "life.engine-restart.keeps-sandbox", Clause: "life.engine-restart.kept", Host: restart, Serial: true, Fn: engineRestartKept},
+		{ID: "life.engine-restart.keeps-sandbox", Clause: "life.engine-restart.kept", Host: []Fact{FactRestart, FactRoot}, Serial: true, Fn: engineRestartKept},
 	}
 }
 

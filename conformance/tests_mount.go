@@ -28,7 +28,7 @@ func mountTests() []Test {
 		{ID: "mount.ro.file", Clause: "mount.ro", Needs: ro, Fn: readOnlyFile},
 		{ID: "mount.ro.recursive", Clause: "mount.ro.recursive", Needs: ro, Host: []Fact{FactSubmount}, Fn: readOnlyRecursive},
 		{ID: "mount.ro.no-way-back", Clause: "mount.ro.fixed", Needs: ro, Fn: readOnlyFixed},
-		{ID: "mount.rw.submount-writable", Clause: "mount.bind", Needs: bind, Host: []Fact{FactSubmount}, Fn: submountWritable},
+		{ID: "mount.rw.submount-writable", Clause: "mount.bind", Needs: bind, Host: []Fact{FactSubmount, FactRoot}, Fn: submountWritable},
 		{ID: "mount.target.created", Clause: "mount.target", Needs: bind, Fn: targetCreated},
 		{ID: "mount.target.nested", Clause: "mount.nested", Needs: bind, Fn: targetNested},
 		{ID: "mount.volume.persists", Clause: "mount.volume", Needs: volume, Host: []Fact{FactVolumes}, Fn: volumePersists},
@@ -96,7 +96,7 @@ func bindMissing(t *T) {
 // bindPrivate looks at the propagation: a mount that is shared with the host
 // would carry mounts to and fro.
 func bindPrivate(t *T) {
-	results := t.RunProbe(t.NewSpec(mounts(bind(t.callerDir(), "/work", spec.ModeRW))), cmd("mountinfo", "/work"), cmd("mount", "/work"))
+	results := t.RunProbe(t.NewSpec(user("0:0"), mounts(bind(t.callerDir(), "/work", spec.ModeRW))), cmd("mountinfo", "/work"), cmd("mount", "/work"))
 	list := value[probe.Mounts](t, results[0]).Mounts
 	if len(list) != 1 {
 		t.Fatalf("%d mounts at /work, want 1", len(list))
