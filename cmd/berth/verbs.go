@@ -35,7 +35,11 @@ sandbox, when its command has ended since, and its directory.`,
 				k, v, _ := strings.Cut(l, "=")
 				opts.Labels[k] = v
 			}
-			if removed, err := m.Reconcile(cmd.Context()); err != nil {
+			removed, err := m.Reconcile(cmd.Context())
+			if backend.KindOf(err) == backend.Unavailable {
+				return err
+			}
+			if err != nil {
 				a.warn("what killed clients left could not be removed: %v", err)
 			} else if len(removed) > 0 {
 				a.log.Info("removed what killed clients left", "sandboxes", removed)

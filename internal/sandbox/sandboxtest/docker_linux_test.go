@@ -129,3 +129,10 @@ func TestDockerRemote(t *testing.T) {
 	cfg.Remote = true
 	sandboxtest.Run(t, cfg)
 }
+
+// TestDockerHundred has as many sandboxes alive as a busy host does: more than
+// docker has address pools for networks of their own.
+func TestDockerHundred(t *testing.T) {
+	c := enginetest.NeedDocker(t)
+	sandboxtest.Many(t, config(t, map[string]string{"DOCKER_HOST": c.Host}), 100)
+}

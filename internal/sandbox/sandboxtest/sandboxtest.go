@@ -645,3 +645,69 @@ func (s *suite) names() {
 		s.Errorf("error %v, want Exists at name", err)
 	}
 }
+
+// Many makes n sandboxes, eight at a time, has them all alive at once, and
+// removes them.
+func Many(t *testing.T, cfg Config, n int) {
+	t.Helper()
+	before, err := cfg.Objects(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{T: t, cfg: cfg, state: filepath.Join(t.TempDir(), "state")}
+	s.m = s.manager(sandbox.Caller{UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Home: "/nonexistent"})
+	s.driver = s.m.Driver()
+	ids := make([]backend.ID, n)
+	each := func(do func(i int) error) {
+		t.Helper()
+		errs := make([]error, n)
+		slots := make(chan struct{}, 8)
+		var wg sync.WaitGroup
+		for i := range n {
+			slots <- struct{}{}
+			wg.Go(func() {
+				errs[i] = do(i)
+				<-slots
+			})
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+	}
+	start := time.Now()
+	each(func(i int) error {
+		st, _, err := s.m.Create(t.Context(), sandbox.Request{Spec: s.spec("sleep", "1h")})
+		if err != nil {
+			return err
+		}
+		ids[i] = st.ID
+		_, err = s.m.Start(t.Context(), st.ID, nil)
+		return err
+	})
+	t.Logf("%d sandboxes were started in %s", n, time.Since(start).Round(time.Millisecond))
+	list, err := s.m.List(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := 0
+	for _, st := range list {
+		if st.Phase == backend.PhaseRunning && slices.Contains(ids, st.ID) {
+			running++
+		}
+	}
+	if running != n {
+		t.Errorf("%d of %d sandboxes run at once", running, n)
+	}
+	each(func(i int) error {
+		if ids[i] == "" {
+			return nil
+		}
+		return s.m.Remove(context.Background(), ids[i], &backend.RemoveOptions{Force: true})
+	})
+	s.emptyState()
+	after, err := cfg.Objects(t.Context())
+	if err != nil || !slices.Equal(before, after) {
+		t.Errorf("the engine has %q, and had %q; %v", after, before, err)
+	}
+}
