@@ -246,6 +246,38 @@ func TestIsolatedNetworkComesAndGoes(t *testing.T) {
 	}
 }
 
+// TestRemovedAtOnce removes several sandboxes at the same moment: one of them has
+// to take the network along.
+func TestRemovedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	var reqs []*backend.CreateRequest
+	for range 6 {
+		req := w.request(nil, "hold")
+		w.create(req)
+		reqs = append(reqs, req)
+	}
+	var wg sync.WaitGroup
+	for _, r := range reqs {
+		d := open(t, w.engine.Host)
+		wg.Go(func() {
+			if err := d.Remove(t.Context(), r.ID, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	all, err := w.containers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if usesIsolated("", all) {
+		return // somebody else's sandbox is there, and keeps it
+	}
+	if _, err := w.cli.NetworkInspect(t.Context(), isolatedNetwork, network.InspectOptions{}); err == nil {
+		t.Error("the network is left")
+	}
+}
+
 func TestNamedNetworks(t *testing.T) {
 	w := newWorld(t)
 	name := "t" + string(newID())

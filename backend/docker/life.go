@@ -439,13 +439,15 @@ func (d *driver) Remove(ctx context.Context, id backend.ID, opts *backend.Remove
 		d.forget(id)
 		return d.removeVolumes(ctx, id)
 	}
-	if !force && (own.State == container.StateRunning || own.State == container.StatePaused || own.State == container.StateRestarting) {
+	running := own.State == container.StateRunning || own.State == container.StatePaused || own.State == container.StateRestarting
+	if running && !force {
 		return newError(backend.Conflict, "remove", id, "", "the sandbox is running: stop it first, or force")
 	}
+	volumes, shared := supportVolumes(id, own.Mounts)
+	onIsolated := own.HostConfig.NetworkMode == isolatedNetwork
 	// Removing a bridge takes several times as long as removing a container, and
 	// one that has ended does not hold on to it.
-	volumes, shared := supportVolumes(id, own.Mounts)
-	early := own.State != container.StateRunning && own.State != container.StatePaused && own.HostConfig.NetworkMode == isolatedNetwork
+	early := onIsolated && !running && !usesIsolated(id, all)
 	err = together(
 		func() error { return d.removeContainer(ctx, own.ID, force) },
 		func() error {
@@ -462,15 +464,21 @@ func (d *driver) Remove(ctx context.Context, id backend.ID, opts *backend.Remove
 		return d.fail(ctx, "remove", id, err)
 	}
 	d.forget(id)
-	if !early && own.HostConfig.NetworkMode == isolatedNetwork {
-		d.dropIsolated(ctx, id, all)
-	}
 	for _, v := range volumes {
 		if err := d.cli.VolumeRemove(ctx, v, true); err != nil && !cerrdefs.IsNotFound(err) {
 			return d.fail(ctx, "remove", id, err)
 		}
 	}
-	d.dropShared(ctx, id, shared, all)
+	if onIsolated && !early || len(shared) > 0 {
+		// Of several that are removed at once, the last one has to see that it is.
+		if all, err = d.containers(ctx); err != nil {
+			return d.fail(ctx, "remove", id, err)
+		}
+		if onIsolated && !early {
+			d.dropIsolated(ctx, id, all)
+		}
+		d.dropShared(ctx, id, shared, all)
+	}
 	return nil
 }
 

@@ -155,6 +155,14 @@ func (d *driver) keepIsolated(ctx context.Context) (*backend.NetworkInfo, error)
 	return &backend.NetworkInfo{Name: string(spec.NetIsolated), Managed: true, NativeID: n.ID, Members: len(n.Containers)}, nil
 }
 
+// usesIsolated reports whether a sandbox other than id is to use the isolated
+// network.
+func usesIsolated(id backend.ID, all []container.Summary) bool {
+	return slices.ContainsFunc(all, func(c container.Summary) bool {
+		return c.Labels[labelID] != string(id) && c.HostConfig.NetworkMode == isolatedNetwork
+	})
+}
+
 // CreateNetwork makes a bridge network. The name "isolated" stands for the
 // network that isolated sandboxes share: it is then kept when the last of them
 // goes.
