@@ -31,7 +31,7 @@ func pullWorld(t *testing.T, o fixture.RegistryOptions) (*world, *fixture.Regist
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := set.Image(fixture.Scratch)
+	img, err := set.Fresh(fixture.Scratch, string(newID())) // an engine asks for no blob that it has
 	if err != nil {
 		t.Fatal(err)
 	}
