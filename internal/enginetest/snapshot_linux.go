@@ -32,6 +32,9 @@ func (d *Docker) Snapshot(ctx context.Context) (*Snapshot, error) {
 	for _, l := range s.lists() {
 		slices.Sort(l)
 	}
+	// dockerd puts its own jumps to the top of their chains again when it
+	// starts and with each network, and at times twice.
+	s.Rules = slices.Compact(s.Rules)
 	return s, nil
 }
 
