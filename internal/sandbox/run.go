@@ -39,7 +39,7 @@ func (m *Manager) Run(ctx context.Context, req Request, streams backend.Streams,
 	if hooks.Created != nil {
 		hooks.Created(p, st)
 	}
-	started, err := m.Start(ctx, st.ID, &backend.AttachRequest{Streams: streams})
+	started, err := m.startNew(ctx, st, &backend.AttachRequest{Streams: streams})
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,17 @@ func (m *Manager) Start(ctx context.Context, id backend.ID, attach *backend.Atta
 	return m.start(ctx, st, attach)
 }
 
+// startNew starts a sandbox that this call has just made and whose status is
+// therefore known.
+func (m *Manager) startNew(ctx context.Context, st *backend.Status, attach *backend.AttachRequest) (*Started, error) {
+	unlock, err := m.acquire(ctx, st.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return m.start(ctx, st, attach)
+}
+
 func (m *Manager) start(ctx context.Context, st *backend.Status, attach *backend.AttachRequest) (_ *Started, err error) {
 	out := &Started{}
 	running := st.Phase == backend.PhaseRunning || st.Phase == backend.PhasePaused
