@@ -23,7 +23,9 @@ if [ ! -s "$rootfs" ]; then
 	fi
 	echo 'making a Debian image with git and python3' >&2
 	mkdir -p .cache
-	mmdebstrap --quiet --variant=minbase --include=git,python3 stable "$rootfs.new" 2> >(grep -v '^W: ' >&2)
+	# This machine's own release: the keys of others may not be installed here.
+	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+	mmdebstrap --quiet --variant=minbase --include=git,python3 "$suite" "$rootfs.new"
 	mv "$rootfs.new" "$rootfs"
 fi
 
