@@ -25,7 +25,8 @@ if [ ! -s "$rootfs" ]; then
 	mkdir -p .cache
 	# This machine's own release: the keys of others may not be installed here.
 	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
-	mmdebstrap --quiet --variant=minbase --include=git,python3 "$suite" "$rootfs.new"
+	rm -rf "$rootfs.new" # of a run that was cut off
+	mmdebstrap --quiet --format=tar --variant=minbase --include=git,python3 "$suite" "$rootfs.new"
 	mv "$rootfs.new" "$rootfs"
 fi
 
