@@ -790,6 +790,8 @@ func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	got := make(chan string, 20)
+	watching := make(chan struct{})
+	var once sync.Once
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
@@ -798,15 +800,32 @@ func TestWatch(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if e.ID == req.ID {
-				got <- fmt.Sprint(e.Phase, e.Removed)
-				if e.Removed {
-					return
-				}
+			if e.ID != req.ID {
+				once.Do(func() { close(watching) })
+				continue
+			}
+			got <- fmt.Sprint(e.Phase, e.Removed)
+			if e.Removed {
+				return
 			}
 		}
 	})
-	time.Sleep(50 * time.Millisecond) // nothing tells when the engine has begun to watch
+	// Nothing tells when the engine has begun to watch but an event: others are
+	// made until one arrives.
+	for seen := false; !seen; {
+		herald := w.request(func(s *spec.Sandbox) { s.Network.Mode = spec.NetNone }, "exit", "0")
+		w.create(herald)
+		if err := w.Remove(t.Context(), herald.ID, nil); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-watching:
+			seen = true
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal("no event arrives")
+		}
+	}
 	w.run(req, nil)
 	if err := w.Remove(t.Context(), req.ID, nil); err != nil {
 		t.Fatal(err)

@@ -553,7 +553,9 @@ func (s *suite) ttl() {
 	sb := s.spec("sleep", "1h")
 	sb.Life.TTL = spec.Duration(300 * time.Millisecond)
 	st := s.create(sb)
-	exit, err := s.driver.Wait(s.Context(), st.Status.ID)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
+	defer cancel()
+	exit, err := s.driver.Wait(ctx, st.Status.ID)
 	s.must(err)
 	if exit.Code != 143 {
 		s.Errorf("exit code %d, want 143", exit.Code)
