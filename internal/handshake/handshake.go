@@ -29,6 +29,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 
+	"github.com/berthrun/berth/backend"
 	"github.com/berthrun/berth/internal/handshake/wire"
 )
 
@@ -52,12 +53,9 @@ const (
 	// Version is the protocol version that this berth speaks.
 	Version = wire.Version
 
-	// AgentPath is where the agent is bound, read-only, in every sandbox.
-	AgentPath = "/run/berth-agent"
-	// RunDir is where the run directory is mounted in every sandbox.
-	RunDir = "/run/berth"
-	// SocketName is the name of init's socket in the run directory.
-	SocketName = "init.sock"
+	// SocketName is the name of init's socket in the run directory, as drivers
+	// tell it to init.
+	SocketName = backend.InitSocket
 	// ProbePrefix starts the name of every probe file.
 	ProbePrefix = wire.ProbePrefix
 
